@@ -1,0 +1,269 @@
+/*
+ * The cluster first, the kernel second: the agent gets the host's grant and says GO, we take the
+ * kernel lock without waiting and say so, the agent says OK. GO alone is a hint, never authority: the agent may have
+ * died meanwhile, and its successor may have given the grant back.
+ *
+ * We wait in a single place, one blocking receive. If the agent goes away while we hold the kernel lock
+ * without its word, we keep it and ask the next agent: another process may share this open file
+ * description and rely on the lock by now, so that undoing it is for an agent to decide.
+ */
+#include "cluster.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "agent_link.h"
+#include "guest.h"
+#include "held.h"
+#include "original.h"
+
+#define ATTEMPTS_MAX 8 /* agents that died on us without a word before we give up */
+
+struct call {
+    int fd;
+    int kernel_mode; /* LOCK_SH or LOCK_EX */
+    enum wire_mode mode;
+    bool nb;
+    bool unconfirmed; /* we took the kernel lock and no agent has said OK yet */
+    bool progress;    /* the present agent has answered something */
+    const char *path;
+    uint64_t path_hash;
+};
+
+enum { TRY_AGAIN = 1 };
+
+static int kernel_flock(int fd, int operation)
+{
+    return original_flock(fd, operation) == 0 ? 0 : -errno;
+}
+
+static void undo(struct call *call)
+{
+    (void)kernel_flock(call->fd, LOCK_UN);
+    call->unconfirmed = false;
+}
+
+static void say_call(struct say *line, const struct call *call)
+{
+    say_text(line, ": flock on ");
+    say_text(line, call->path[0] ? call->path : "a file whose path /proc does not show");
+    say_text(line, " fails with ENOLCK");
+}
+
+static int fail(struct call *call, struct say *why)
+{
+    if (call->unconfirmed)
+        undo(call);
+    say_call(why, call);
+    say_failure(why);
+    return -ENOLCK;
+}
+
+static int fail_errno(struct call *call, const char *what, int err)
+{
+    struct say line;
+    say_start(&line);
+    say_text(&line, what);
+    say_errno(&line, -err);
+    return fail(call, &line);
+}
+
+static int answer(int link, enum wire_op op, int err)
+{
+    struct wire_msg msg;
+    wire_init(&msg, op);
+    msg.err = err;
+    return link_send(link, &msg, -1);
+}
+
+/* GO: the kernel lock, without waiting. */
+static int take_kernel_lock(struct call *call, int link)
+{
+    int err;
+    do
+        err = kernel_flock(call->fd, call->kernel_mode | LOCK_NB);
+    while (err == -EINTR);
+    if (err == 0) {
+        call->unconfirmed = true;
+        return answer(link, WIRE_LOCKED, 0);
+    }
+    if (err == -EWOULDBLOCK)
+        return answer(link, WIRE_BUSY, 0);
+    (void)answer(link, WIRE_ERROR, -err);
+    return err;
+}
+
+/* Returns 0 when there is more to hear, TRY_AGAIN, or the call's result: 2 for success. */
+enum { HAVE_LOCK = 2 };
+
+static int obey(struct call *call, int link, const struct wire_msg *msg)
+{
+    call->progress = true;
+    switch (msg->op) {
+    case WIRE_GO:
+        return take_kernel_lock(call, link);
+    case WIRE_OK:
+        call->unconfirmed = false;
+        return HAVE_LOCK;
+    case WIRE_REVOKED:
+        undo(call);
+        return TRY_AGAIN; /* closing the connection tells the agent that it is undone */
+    case WIRE_WOULDBLOCK:
+        /* A conversion that fails has lost the old lock, on one kernel too. */
+        (void)kernel_flock(call->fd, LOCK_UN);
+        call->unconfirmed = false;
+        return -EWOULDBLOCK;
+    case WIRE_DROP:
+        (void)kernel_flock(call->fd, LOCK_UN);
+        return answer(link, WIRE_DROPPED, 0);
+    case WIRE_UNMAPPED: {
+        int err = kernel_flock(call->fd, call->kernel_mode | (call->nb ? LOCK_NB : 0));
+        return err ? err : HAVE_LOCK;
+    }
+    case WIRE_AGAIN:
+        return TRY_AGAIN;
+    case WIRE_FAILED: {
+        struct say line;
+        say_start(&line);
+        say_text(&line, msg->text);
+        return fail(call, &line);
+    }
+    default:
+        return -EPROTO;
+    }
+}
+
+static int converse(struct call *call, int link, enum wire_mode held)
+{
+    struct wire_msg msg;
+    wire_init(&msg, WIRE_ACQUIRE);
+    msg.mode = call->mode;
+    msg.held = held;
+    msg.flags = call->nb ? WIRE_NB : 0;
+    msg.path_hash = call->path_hash;
+    int err = link_send(link, &msg, call->fd);
+    while (!err) {
+        err = link_receive(link, &msg);
+        if (err == -EINTR && (call->unconfirmed || call->nb)) {
+            err = 0; /* the agent's word is due at once, and LOCK_NB knows no EINTR */
+            continue;
+        }
+        if (!err)
+            err = obey(call, link, &msg);
+    }
+    return err;
+}
+
+/* EX to SH: the kernel first, where it cannot fail or wait, then the agent, so that readers elsewhere can
+ * join. That the agent hears of it is a courtesy to them: the lock itself is safe without. */
+static int downgrade(struct call *call)
+{
+    int err = kernel_flock(call->fd, LOCK_SH | LOCK_NB);
+    if (err)
+        return err;
+    struct say why;
+    say_start(&why);
+    int link = link_open(true, &why);
+    if (link >= 0) {
+        struct wire_msg msg;
+        wire_init(&msg, WIRE_DOWNGRADED);
+        msg.mode = WIRE_SH;
+        msg.path_hash = call->path_hash;
+        err = link_send(link, &msg, call->fd);
+        while (!err && (err = link_receive(link, &msg)) == -EINTR)
+            err = 0;
+        link_close(link);
+    }
+    return 0;
+}
+
+static int attempt(struct call *call)
+{
+    enum wire_mode held;
+    int err = held_mode(call->fd, &held);
+    if (err)
+        return fail_errno(call, "cannot read /proc/thread-self/fdinfo: ", err);
+    if (held == WIRE_EX && call->mode == WIRE_SH)
+        return downgrade(call) == 0 ? HAVE_LOCK : TRY_AGAIN;
+    struct say why;
+    say_start(&why);
+    int link = link_open(call->nb, &why);
+    if (link == -EINTR) {
+        if (call->nb || call->unconfirmed)
+            return TRY_AGAIN;
+        return -EINTR;
+    }
+    if (link < 0)
+        return fail(call, &why);
+    err = converse(call, link, held);
+    link_close(link);
+    return err;
+}
+
+int cluster_flock(int fd, int operation, const char *path, uint64_t path_hash)
+{
+    struct call call = {
+        .fd = fd,
+        .kernel_mode = operation & ~LOCK_NB,
+        .mode = (operation & ~LOCK_NB) == LOCK_SH ? WIRE_SH : WIRE_EX,
+        .nb = operation & LOCK_NB,
+        .path = path,
+        .path_hash = path_hash,
+    };
+    long flags = guest_call(SYS_fcntl, fd, F_GETFL);
+    if (flags < 0 || (flags & O_PATH))
+        return -EBADF;
+    for (int deaths = 0;;) {
+        call.progress = false;
+        int result = attempt(&call);
+        switch (result) {
+        case HAVE_LOCK:
+            return 0;
+        case TRY_AGAIN:
+            deaths = 0;
+            break;
+        case -ECONNRESET: /* the agent died or was just leaving */
+            deaths = call.progress ? 1 : deaths + 1;
+            if (deaths > ATTEMPTS_MAX)
+                return fail_errno(&call, "the agent (etcdflockd) keeps dying, see its log: ", result);
+            break;
+        case -EAGAIN: /* also EWOULDBLOCK, which the agent's word gives */
+            return result;
+        case -EINTR:
+        case -ENOLCK:
+        case -EBADF:
+            return result;
+        default:
+            return fail_errno(&call, "the conversation with the agent failed: ", result);
+        }
+    }
+}
+
+int cluster_no_config(const char *name, int err)
+{
+    struct say line;
+    say_start(&line);
+    say_text(&line, guest_get()->config);
+    say_text(&line, ": cannot read the configuration (");
+    say_errno(&line, err);
+    say_text(&line, "); create it, set ETCDFLOCK_CONFIG, or set ETCDFLOCK_DISABLE=1: ");
+    say_text(&line, name);
+    say_text(&line, " fails with ENOLCK");
+    say_failure(&line);
+    return -ENOLCK;
+}
+
+int cluster_no_record_locks(const char *name, const char *path)
+{
+    struct say line;
+    say_start(&line);
+    say_text(&line, name);
+    say_text(&line, " on ");
+    say_text(&line, path);
+    say_text(&line, " fails with ENOLCK: record locks do not reach across hosts in this version; use flock, or take "
+                    "the path out of the configuration");
+    say_failure(&line);
+    return -ENOLCK;
+}

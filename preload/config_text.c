@@ -1,0 +1,116 @@
+/*
+ * The configuration's text, in memory of its own: no heap, and still there after chroot. A new version is
+ * published with one compare-and-swap; an old one is never unmapped, as another thread may be reading it. That
+ * costs a page or two each time the file is edited while the program runs.
+ */
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "guest.h"
+#include "mapping.h"
+
+#define TEXT_MAX (1024UL * 1024)
+
+struct version {
+    uint64_t dev, ino, size, mtime_ns, ctime_ns;
+    size_t mapped; /* bytes of the mapping */
+    size_t len;
+    char text[];
+};
+
+static _Atomic(struct version *) current;
+
+static uint64_t nanoseconds(struct timespec t)
+{
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static bool same_version(const struct version *version, const struct stat *st)
+{
+    return version->dev == st->st_dev && version->ino == st->st_ino &&
+           version->size == (uint64_t)st->st_size && version->mtime_ns == nanoseconds(st->st_mtim) &&
+           version->ctime_ns == nanoseconds(st->st_ctim);
+}
+
+static int read_version(int fd, const struct stat *st, struct version **out)
+{
+    if (S_ISDIR(st->st_mode))
+        return -EISDIR;
+    if (!S_ISREG(st->st_mode))
+        return -EINVAL;
+    if ((uint64_t)st->st_size > TEXT_MAX)
+        return -EFBIG;
+    size_t mapped = sizeof(struct version) + (size_t)st->st_size;
+    void *memory = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return -ENOMEM;
+    struct version *version = memory;
+    *version = (struct version){.dev = st->st_dev,
+                                .ino = st->st_ino,
+                                .size = (uint64_t)st->st_size,
+                                .mtime_ns = nanoseconds(st->st_mtim),
+                                .ctime_ns = nanoseconds(st->st_ctim),
+                                .mapped = mapped};
+    while (version->len < version->size) {
+        long got = guest_call(SYS_read, fd, version->text + version->len, version->size - version->len);
+        if (got == -EINTR)
+            continue;
+        if (got < 0) {
+            munmap(memory, mapped);
+            return (int)got;
+        }
+        if (got == 0)
+            break;
+        version->len += (size_t)got;
+    }
+    *out = version;
+    return 0;
+}
+
+static int load(struct version **out)
+{
+    int fd = (int)guest_call(SYS_openat, AT_FDCWD, guest_get()->config,
+                             O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return fd;
+    struct stat st;
+    int err = fstat(fd, &st) < 0 ? -errno : read_version(fd, &st, out);
+    guest_close(fd);
+    return err;
+}
+
+int mapping_config(struct mapping_text *out)
+{
+    struct version *version = atomic_load_explicit(&current, memory_order_acquire);
+    struct stat st;
+    bool changed = !version || (stat(guest_get()->config, &st) == 0 && !same_version(version, &st));
+    if (changed) {
+        struct version *fresh = NULL;
+        int err = guest_get()->config[0] ? load(&fresh) : -ENAMETOOLONG;
+        if (err && !version)
+            return err;
+        if (!err) {
+            if (atomic_compare_exchange_strong(&current, &version, fresh)) {
+                version = fresh;
+            } else {
+                munmap(fresh, fresh->mapped); /* another thread was first: `version` is its */
+            }
+        }
+    }
+    out->at = version->text;
+    out->len = version->len;
+    return 0;
+}
+
+/* Read at the start, while the file can still be reached. */
+__attribute__((constructor(102))) static void config_constructor(void)
+{
+    int saved = errno;
+    struct mapping_text text;
+    if (!guest_get()->inert)
+        (void)mapping_config(&text);
+    errno = saved;
+}
