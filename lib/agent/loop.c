@@ -18,6 +18,7 @@ struct loop {
     int64_t armed_at; /* what the timerfd is set to; 0: nothing */
     CURLM *curl;
     struct loop_later *first, **last;
+    struct loop_later *batch; /* being run */
     /* Events fetched and not yet handed out, so that a handler may remove another's descriptor. */
     struct epoll_event events[EVENTS_AT_ONCE];
     int n_events;
@@ -186,17 +187,41 @@ void loop_later(struct loop *loop, struct loop_later *job)
     loop->last = &job->next;
 }
 
+static bool unlink_later(struct loop_later **at, struct loop_later *job)
+{
+    while (*at && *at != job)
+        at = &(*at)->next;
+    if (!*at)
+        return false;
+    *at = job->next;
+    return true;
+}
+
+void loop_forget(struct loop *loop, struct loop_later *job)
+{
+    if (!job->queued)
+        return;
+    job->queued = false;
+    if (unlink_later(&loop->batch, job))
+        return;
+    unlink_later(&loop->first, job);
+    loop->last = &loop->first;
+    while (*loop->last)
+        loop->last = &(*loop->last)->next;
+}
+
+/* Those that are queued meanwhile wait for the next round. */
 static bool run_later(struct loop *loop)
 {
-    struct loop_later *job = loop->first;
+    bool any = loop->first != NULL;
+    loop->batch = loop->first;
     loop->first = NULL;
     loop->last = &loop->first;
-    bool any = job != NULL;
-    while (job) {
-        struct loop_later *next = job->next;
+    while (loop->batch) {
+        struct loop_later *job = loop->batch;
+        loop->batch = job->next;
         job->queued = false;
         job->run(job);
-        job = next;
     }
     return any;
 }

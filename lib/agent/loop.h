@@ -44,7 +44,7 @@ static inline void loop_in(struct loop *loop, struct loop_timer *timer, int64_t 
 }
 void loop_cancel(struct loop *loop, struct loop_timer *timer);
 
-/* The curl handle to add transfers to; each transfer's CURLOPT_PRIVATE is a struct loop_transfer. */
+/* The curl handle to add transfers to, never from inside one of curl's callbacks; each transfer's CURLOPT_PRIVATE is a struct loop_transfer. */
 CURLM *loop_curl(struct loop *loop);
 
 struct loop_transfer {
@@ -60,6 +60,7 @@ struct loop_later {
     bool queued;
 };
 void loop_later(struct loop *loop, struct loop_later *job);
+void loop_forget(struct loop *loop, struct loop_later *job);
 
 /* Until loop_stop. */
 void loop_run(struct loop *loop);

@@ -18,13 +18,15 @@ struct etcd_stream {
     size_t endpoint;
     char *text; /* a line in the making */
     size_t len, room;
-    bool active, in_callback, closed;
+    struct loop_later deliver; /* outside of curl's callback, in which curl may not be called */
+    bool active, delivering, closed;
     char error[CURL_ERROR_SIZE];
 };
 
 static void release(struct etcd_stream *stream)
 {
     loop_cancel(stream->client->loop, &stream->later);
+    loop_forget(stream->client->loop, &stream->deliver);
     if (stream->active)
         curl_multi_remove_handle(loop_curl(stream->client->loop), stream->easy);
     if (stream->easy)
@@ -45,20 +47,33 @@ static void end(struct etcd_stream *stream, const char *why)
     ended(owner, text);
 }
 
+/* False if the stream was closed by its owner, and is gone. */
 static bool hand_out_lines(struct etcd_stream *stream)
 {
     char *start = stream->text;
+    stream->delivering = true;
     char *stop;
-    while (!stream->closed && (stop = memchr(start, '\n', stream->len - (size_t)(start - stream->text)))) {
+    while (!stream->closed && start &&
+           (stop = memchr(start, '\n', stream->len - (size_t)(start - stream->text)))) {
         if (stop > start)
             stream->line(stream->owner, start, (size_t)(stop - start));
         start = stop + 1;
     }
-    if (stream->closed)
+    stream->delivering = false;
+    if (stream->closed) {
+        release(stream);
         return false;
-    stream->len -= (size_t)(start - stream->text);
-    memmove(stream->text, start, stream->len);
+    }
+    if (start && start != stream->text) {
+        stream->len -= (size_t)(start - stream->text);
+        memmove(stream->text, start, stream->len);
+    }
     return true;
+}
+
+static void deliver(struct loop_later *job)
+{
+    (void)hand_out_lines(job->owner);
 }
 
 static size_t collect(char *bytes, size_t size, size_t count, void *owner)
@@ -77,20 +92,16 @@ static size_t collect(char *bytes, size_t size, size_t count, void *owner)
     }
     memcpy(stream->text + stream->len, bytes, n);
     stream->len += n;
-    stream->in_callback = true;
-    bool go_on = hand_out_lines(stream);
-    stream->in_callback = false;
-    return go_on ? n : 0;
+    loop_later(stream->client->loop, &stream->deliver);
+    return n;
 }
 
 static void transferred(struct loop_transfer *transfer, CURLcode code)
 {
     struct etcd_stream *stream = transfer->owner;
     stream->active = false;
-    if (stream->closed) {
-        release(stream);
+    if (!hand_out_lines(stream))
         return;
-    }
     long status = 0;
     curl_easy_getinfo(stream->easy, CURLINFO_RESPONSE_CODE, &status);
     if (code != CURLE_OK)
@@ -122,6 +133,7 @@ struct etcd_stream *etcd_stream_open(struct etcd_client *client, char *body,
                                    .easy = curl_easy_init(),
                                    .headers = client_headers(client, true)};
     stream->later = (struct loop_timer){.fire = failed, .owner = stream};
+    stream->deliver = (struct loop_later){.run = deliver, .owner = stream};
     stream->transfer = (struct loop_transfer){.done = transferred, .owner = stream};
     if (!body || !stream->easy || (client->conf->user && !client->token)) {
         loop_in(client->loop, &stream->later, 0);
@@ -140,8 +152,8 @@ struct etcd_stream *etcd_stream_open(struct etcd_client *client, char *body,
 
 void etcd_stream_close(struct etcd_stream *stream)
 {
-    if (stream->in_callback)
-        stream->closed = true; /* curl is told by the callback's result, and tells `transferred` */
+    if (stream->delivering)
+        stream->closed = true;
     else
         release(stream);
 }
