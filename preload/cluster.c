@@ -142,6 +142,7 @@ static int converse(struct call *call, int link, enum wire_mode held)
     msg.mode = call->mode;
     msg.held = held;
     msg.flags = call->nb ? WIRE_NB : 0;
+    msg.err = call->fd;
     msg.path_hash = call->path_hash;
     int err = link_send(link, &msg, call->fd);
     while (!err) {

@@ -14,26 +14,67 @@ extern char **environ;
 static struct guest guest;
 static atomic_bool ready;
 
-static const char *environment(const char *name)
+/* Where the values go, while the environment is gone through once. */
+struct setting {
+    const char *name;
+    char value[PATHS_MAX];
+    bool found;
+};
+enum { DISABLE, DEBUG, RUNDIR, XDG, CONFIG, N_SETTINGS };
+
+static void take_setting(struct setting *settings, const char *entry)
 {
-    size_t len = strlen(name);
-    for (char **at = environ; at && *at; at++) {
-        if (strncmp(*at, name, len) == 0 && (*at)[len] == '=')
-            return *at + len + 1;
+    for (int i = 0; i < N_SETTINGS; i++) {
+        size_t len = strlen(settings[i].name);
+        if (strncmp(entry, settings[i].name, len) == 0 && entry[len] == '=')
+            settings[i].found = paths_append(settings[i].value, PATHS_MAX, 0, entry + len + 1) < PATHS_MAX;
     }
-    return NULL;
 }
 
-static bool environment_path(const char *name, char out[PATHS_MAX])
+/* Before libc has set up `environ`: code of the program's that runs first of all (.preinit_array). */
+static void read_proc_environment(struct setting *settings)
 {
-    const char *value = environment(name);
-    return value && *value && paths_append(out, PATHS_MAX, 0, value) < PATHS_MAX;
+    char text[1024];
+    size_t len = 0;
+    bool skipping = false; /* the rest of an entry that is longer than the buffer */
+    int fd = (int)guest_call(SYS_openat, AT_FDCWD, "/proc/self/environ", O_RDONLY | O_CLOEXEC, 0);
+    while (fd >= 0) {
+        long got = guest_call(SYS_read, fd, text + len, sizeof text - len);
+        if (got <= 0)
+            break;
+        len += (size_t)got;
+        char *start = text;
+        char *end;
+        while ((end = memchr(start, '\0', len - (size_t)(start - text)))) {
+            if (!skipping)
+                take_setting(settings, start);
+            skipping = false;
+            start = end + 1;
+        }
+        len -= (size_t)(start - text);
+        memmove(text, start, len);
+        if (len == sizeof text) {
+            skipping = true;
+            len = 0;
+        }
+    }
+    if (fd >= 0)
+        guest_close(fd);
 }
 
-static bool environment_flag(const char *name)
+static bool is_set(const struct setting *setting)
 {
-    const char *value = environment(name);
-    return value && *value && strcmp(value, "0") != 0;
+    return setting->found && setting->value[0];
+}
+
+static bool flag_is_set(const struct setting *setting)
+{
+    return is_set(setting) && strcmp(setting->value, "0") != 0;
+}
+
+static bool take_path(const struct setting *setting, char out[PATHS_MAX])
+{
+    return is_set(setting) && paths_append(out, PATHS_MAX, 0, setting->value) < PATHS_MAX;
 }
 
 static void find_library_dir(void)
@@ -59,12 +100,23 @@ static void find_library_dir(void)
 /* May run twice at once, in a program that starts threads before our constructor: both then write the same bytes. */
 static void guest_init(void)
 {
-    guest.inert = environment_flag("ETCDFLOCK_DISABLE") || getauxval(AT_SECURE) != 0;
-    guest.debug = environment_flag("ETCDFLOCK_DEBUG");
-    guest.has_rundir = environment_path("ETCDFLOCK_RUNDIR", guest.rundir);
-    guest.has_xdg = environment_path("XDG_RUNTIME_DIR", guest.xdg);
-    const char *config = environment("ETCDFLOCK_CONFIG");
-    if (paths_config(config && *config ? config : PATHS_DEFAULT_CONFIG, guest.config) < 0)
+    struct setting settings[N_SETTINGS] = {
+        [DISABLE] = {.name = "ETCDFLOCK_DISABLE"}, [DEBUG] = {.name = "ETCDFLOCK_DEBUG"},
+        [RUNDIR] = {.name = "ETCDFLOCK_RUNDIR"},   [XDG] = {.name = "XDG_RUNTIME_DIR"},
+        [CONFIG] = {.name = "ETCDFLOCK_CONFIG"},
+    };
+    if (environ) {
+        for (char **at = environ; *at; at++)
+            take_setting(settings, *at);
+    } else {
+        read_proc_environment(settings);
+    }
+    guest.inert = flag_is_set(&settings[DISABLE]) || getauxval(AT_SECURE) != 0;
+    guest.debug = flag_is_set(&settings[DEBUG]);
+    guest.has_rundir = take_path(&settings[RUNDIR], guest.rundir);
+    guest.has_xdg = take_path(&settings[XDG], guest.xdg);
+    const char *config = is_set(&settings[CONFIG]) ? settings[CONFIG].value : PATHS_DEFAULT_CONFIG;
+    if (paths_config(config, guest.config) < 0)
         guest.config[0] = '\0';
     struct stat st;
     if (fstat(2, &st) == 0) {

@@ -61,8 +61,10 @@ struct request {
     bool upgrade;     /* converts from shared to exclusive */
     bool kernel_busy; /* had GO, and somebody here was quicker */
     int64_t arrived;  /* loop_now */
+    int64_t join_at;  /* a reader that still waits then joins readers elsewhere, past those who wait */
     pid_t pid;
     uid_t uid;
+    int fd; /* its number in the program */
     char command[ENTRY_TEXT_MAX];
 };
 
@@ -114,6 +116,7 @@ enum try_state { TRY_IDLE, TRY_PUT, TRY_JOIN, TRY_ASK, TRY_WAIT, TRY_LOOK, TRY_C
 struct try {
     enum try_state state;
     enum entry_mode mode;
+    bool for_reader; /* that blocks: it joins if it can, and goes on waiting if not */
     struct session_txn txn;
     struct watch *watch;    /* of the ask and of the holder's entry */
     int64_t watch_revision; /* from which it sees everything; 0: not yet */
@@ -125,6 +128,7 @@ struct try {
     struct entry entry; /* to be put */
     char holder[ENTRY_NAME_MAX];
     char ask[SESSION_KEY_MAX]; /* "": none there */
+    struct loop_timer join;    /* the next reader's join_at */
 };
 
 struct file {

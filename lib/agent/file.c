@@ -8,12 +8,16 @@
  * observation which began before one of them is known to be stale.
  */
 #include <errno.h>
+#include <linux/kcmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
+
+#define DROP_MS 1000
 
 /* ---- the kernel's side ---- */
 
@@ -38,11 +42,23 @@ static void line_retry_due(struct loop_timer *timer)
     file_poke(timer->owner);
 }
 
+/* A conversion is about to begin: that the lock is free then does not mean that nobody wants it. */
+static bool is_dropping(const struct file *file)
+{
+    for (const struct request *r = file->first; r; r = r->next) {
+        if (r->state == REQUEST_DROPPING)
+            return true;
+    }
+    return false;
+}
+
 /* Nobody here holds the lock, at a moment since the last GO: who is next? */
 static void came_free(struct file *file)
 {
     bool gone = false;
     struct request *upgrade = NULL;
+    if (is_dropping(file))
+        return;
     for (struct request *r = file->first; r; r = r->next) {
         if (r->state != REQUEST_WAITING)
             continue;
@@ -134,7 +150,7 @@ void file_test(struct file *file, enum entry_mode mode)
 
 static void line_step(struct file *file)
 {
-    if (file->cur.state != ENTRY_HELD || file->open_error || file->line_on || file->line_retry.place || file_pins(file) ||
+    if (is_dropping(file) || file->cur.state != ENTRY_HELD || file->open_error || file->line_on || file->line_retry.place || file_pins(file) ||
         session_pending(&file->cur_txn))
         return;
     file->line_on = true;
@@ -209,6 +225,12 @@ static void set_limit(struct request *request)
         loop_cancel(file->agent->loop, &request->timer);
 }
 
+/* A client that was told to drop its lock says so at once, unless it was stopped. It is not waited for: it asks again. */
+static void drop_due(struct loop_timer *timer)
+{
+    request_free(timer->owner);
+}
+
 void file_add(struct file *file, struct request *request)
 {
     request->file = file;
@@ -220,8 +242,11 @@ void file_add(struct file *file, struct request *request)
         file->first = request;
     file->last = request;
     set_limit(request);
+    request->join_at = request->arrived + JOIN_MS;
     if (request->upgrade && request->state == REQUEST_WAITING) {
         request->state = REQUEST_DROPPING;
+        request->timer = (struct loop_timer){.fire = drop_due, .owner = request};
+        loop_in(file->agent->loop, &request->timer, DROP_MS);
         request_say(request, WIRE_DROP);
     }
     file_poke(file);
@@ -261,6 +286,22 @@ static void dropped(struct request *request)
     file->first = request;
     request->state = REQUEST_WAITING;
     file->upgrade_failed = false;
+    set_limit(request);
+}
+
+/* Others may wait for the same lock through the same open file description: another thread, or a child. To the kernel
+ * they have it now too. They ask again, and learn that. */
+static void wake_same_description(const struct request *holder)
+{
+    struct request *next;
+    for (struct request *r = holder->file->first; r; r = next) {
+        next = r->next;
+        if (r == holder || r->state != REQUEST_WAITING || r->pid <= 0 || holder->pid <= 0)
+            continue;
+        long same = syscall(SYS_kcmp, holder->pid, r->pid, KCMP_FILE, holder->fd, r->fd);
+        if (same == 0 || (same < 0 && errno == ENOSYS && r->pid == holder->pid))
+            request_end(r, WIRE_AGAIN);
+    }
 }
 
 static void locked(struct request *request)
@@ -270,6 +311,7 @@ static void locked(struct request *request)
         file->grants++; /* what the line saw before this is stale */
     if (file->cur.state == ENTRY_HELD && file->cur.mode >= request->mode && !file->stopping &&
         session_valid(file->agent->session)) {
+        wake_same_description(request);
         request_end(request, WIRE_OK);
         return;
     }

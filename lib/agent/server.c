@@ -153,6 +153,7 @@ static void begin(struct request *request, const struct wire_msg *msg, int fd)
     }
     request->mode = msg->mode == WIRE_SH ? ENTRY_SH : ENTRY_EX;
     request->nb = msg->flags & WIRE_NB;
+    request->fd = msg->err;
     request->upgrade = msg->held == WIRE_SH && request->mode == ENTRY_EX;
     request->arrived = loop_now();
     request->state = msg->op == WIRE_DOWNGRADED ? REQUEST_DOWNGRADE : REQUEST_WAITING;

@@ -29,6 +29,28 @@ static void close_watch(struct try *try)
     try->look_after = false;
 }
 
+/* A reader that has waited for a while behind a writer of its own host, whose entry it cannot use. */
+static const struct request *patient_reader(struct file *file)
+{
+    int64_t due = 0;
+    for (const struct request *r = file->first; r; r = r->next) {
+        if (r->state != REQUEST_WAITING || r->nb || r->assigned || r->mode != ENTRY_SH)
+            continue;
+        if (r->join_at <= loop_now())
+            return r;
+        if (!due || r->join_at < due)
+            due = r->join_at;
+    }
+    if (due)
+        loop_at(file->agent->loop, &file->try.join, due);
+    return NULL;
+}
+
+static void join_due(struct loop_timer *timer)
+{
+    file_poke(timer->owner);
+}
+
 static const struct request *first_try(const struct file *file)
 {
     for (const struct request *r = file->first; r; r = r->next) {
@@ -70,6 +92,18 @@ static void succeed(struct file *file, int64_t create, int64_t mod, bool joined)
     entry.mod = mod;
     entry.joined = joined;
     entries_hold(file, &entry);
+    for (struct request *r = file->first; try->for_reader && r; r = r->next) {
+        if (r->state == REQUEST_WAITING && !r->nb && r->mode == ENTRY_SH)
+            r->looked = r->through = true;
+    }
+    finish(file);
+}
+
+/* It goes on waiting and tries again later. */
+static void put_off(struct file *file)
+{
+    for (struct request *r = file->first; r; r = r->next)
+        r->join_at = loop_now() + JOIN_MS;
     finish(file);
 }
 
@@ -146,6 +180,11 @@ static void decide(struct file *file, const struct etcd_reply *reply,
     }
     enum queue_try kind = queue_try(&queue, try->mode, &at);
     const char *name = at == QUEUE_NONE ? "" : queue.entries[at].name;
+    if (try->for_reader && (kind == QUEUE_ASK || kind == QUEUE_FOREIGN)) {
+        put_off(file);
+        queue_free(&queue);
+        return;
+    }
     switch (kind) {
     case QUEUE_FREE:
         send_try(file, TRY_PUT);
@@ -308,8 +347,13 @@ void try_step(struct file *file)
     const struct request *request = first_try(file);
     if (try->state == TRY_WAIT && !request)
         finish(file); /* who asked is gone */
-    if (try->state != TRY_IDLE || !request || file->cur.state != ENTRY_ABSENT || file->stopping ||
+    if (try->state != TRY_IDLE || file->cur.state != ENTRY_ABSENT || file->stopping ||
         file->open_error || !session_is_up(file->agent->session))
+        return;
+    try->for_reader = !request;
+    if (!request && file->next_entry.state == ENTRY_QUEUED && file->next_entry.mode == ENTRY_EX)
+        request = patient_reader(file);
+    if (!request)
         return;
     try->mode = request->mode;
     try->asked_at = loop_now();
@@ -320,10 +364,12 @@ void try_step(struct file *file)
 void try_init(struct file *file)
 {
     file->try.txn = (struct session_txn){.build = build, .done = done, .owner = file};
+    file->try.join = (struct loop_timer){.fire = join_due, .owner = file};
 }
 
 void try_stop(struct file *file)
 {
     session_forget(&file->try.txn);
+    loop_cancel(file->agent->loop, &file->try.join);
     close_watch(&file->try);
 }

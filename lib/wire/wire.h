@@ -59,7 +59,7 @@ struct wire_msg {
     uint32_t mode;      /* enum wire_mode: what is asked for */
     uint32_t held;      /* enum wire_mode: what the open file description holds already */
     uint32_t flags;
-    int32_t err;        /* ERROR, FAILED: a positive errno */
+    int32_t err;        /* ERROR, FAILED: a positive errno; ACQUIRE: the caller's descriptor number */
     uint64_t path_hash; /* of the path the library matched; 0 if it could read none */
     char text[WIRE_TEXT_MAX];
 };
