@@ -41,8 +41,8 @@ static int runtime_paths(char base[PATHS_MAX], char dir[PATHS_MAX])
     paths_namespaces(&ns);
     if (!ns.mnt)
         ns = guest->namespaces; /* /proc is shut; what held at the start */
-    int err = paths_base(guest->has_rundir ? guest->rundir : NULL, guest->has_xdg ? guest->xdg : NULL,
-                         geteuid(), base);
+    int err = paths_base(guest->has_rundir ? guest->rundir : NULL,
+                         guest->has_xdg ? guest->xdg : NULL, geteuid(), base);
     return err ? err : paths_dir(base, guest->config, &ns, dir);
 }
 
@@ -56,7 +56,8 @@ static int connect_in(int dir_fd, const char *dir, bool bounded)
         (void)guest_call(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
         (void)guest_call(SYS_setsockopt, fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     }
-    /* Through the checked directory's descriptor, which also fits long names; by name where /proc is shut. */
+    /* Through the checked directory's descriptor, which also fits long names; by name where /proc
+     * is shut. */
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct guest_fd_path link = guest_fd_path("fd", dir_fd);
     const char *way = guest_call(SYS_faccessat, AT_FDCWD, link.text, F_OK) == 0 ? link.text : dir;
@@ -106,7 +107,9 @@ static void explain(struct say *why, const char *what, const char *where, int er
     say_text(why, where);
     say_text(why, ": ");
     if (err == -EPERM)
-        say_text(why, "belongs to another user or others may write to it; remove it or set ETCDFLOCK_RUNDIR");
+        say_text(
+            why,
+            "belongs to another user or others may write to it; remove it or set ETCDFLOCK_RUNDIR");
     else
         say_errno(why, -err);
 }
@@ -117,7 +120,8 @@ int link_open(bool bounded, struct say *why)
     char dir[PATHS_MAX];
     int err = runtime_paths(base, dir);
     if (err) {
-        explain(why, "the runtime directory's path (ETCDFLOCK_RUNDIR) must be absolute and short: ", base, err);
+        explain(why, "the runtime directory's path (ETCDFLOCK_RUNDIR) must be absolute and short: ",
+                base, err);
         return err;
     }
     for (int attempt = 0;; attempt++) {

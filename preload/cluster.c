@@ -1,11 +1,11 @@
 /*
  * The cluster first, the kernel second: the agent gets the host's grant and says GO, we take the
- * kernel lock without waiting and say so, the agent says OK. GO alone is a hint, never authority: the agent may have
- * died meanwhile, and its successor may have given the grant back.
+ * kernel lock without waiting and say so, the agent says OK. GO alone is a hint, never authority:
+ * the agent may have died meanwhile, and its successor may have given the grant back.
  *
- * We wait in a single place, one blocking receive. If the agent goes away while we hold the kernel lock
- * without its word, we keep it and ask the next agent: another process may share this open file
- * description and rely on the lock by now, so that undoing it is for an agent to decide.
+ * We wait in a single place, one blocking receive. If the agent goes away while we hold the kernel
+ * lock without its word, we keep it and ask the next agent: another process may share this open
+ * file description and rely on the lock by now, so that undoing it is for an agent to decide.
  */
 #include "cluster.h"
 
@@ -157,8 +157,9 @@ static int converse(struct call *call, int link, enum wire_mode held)
     return err;
 }
 
-/* EX to SH: the kernel first, where it cannot fail or wait, then the agent, so that readers elsewhere can
- * join. That the agent hears of it is a courtesy to them: the lock itself is safe without. */
+/* EX to SH: the kernel first, where it cannot fail or wait, then the agent, so that readers
+ * elsewhere can join. That the agent hears of it is a courtesy to them: the lock itself is safe
+ * without. */
 static int downgrade(struct call *call)
 {
     int err = kernel_flock(call->fd, LOCK_SH | LOCK_NB);
@@ -228,7 +229,8 @@ int cluster_flock(int fd, int operation, const char *path, uint64_t path_hash)
         case -ECONNRESET: /* the agent died or was just leaving */
             deaths = call.progress ? 1 : deaths + 1;
             if (deaths > ATTEMPTS_MAX)
-                return fail_errno(&call, "the agent (etcdflockd) keeps dying, see its log: ", result);
+                return fail_errno(&call,
+                                  "the agent (etcdflockd) keeps dying, see its log: ", result);
             break;
         case -EAGAIN: /* also EWOULDBLOCK, which the agent's word gives */
             return result;
@@ -263,7 +265,8 @@ int cluster_no_record_locks(const char *name, const char *path)
     say_text(&line, name);
     say_text(&line, " on ");
     say_text(&line, path);
-    say_text(&line, " fails with ENOLCK: record locks do not reach across hosts in this version; use flock, or take "
+    say_text(&line, " fails with ENOLCK: record locks do not reach across hosts in this version; "
+                    "use flock, or take "
                     "the path out of the configuration");
     say_failure(&line);
     return -ENOLCK;

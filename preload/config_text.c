@@ -1,7 +1,7 @@
 /*
- * The configuration's text, in memory of its own: no heap, and still there after chroot. A new version is
- * published with one compare-and-swap; an old one is never unmapped, as another thread may be reading it. That
- * costs a page or two each time the file is edited while the program runs.
+ * The configuration's text, in memory of its own: no heap, and still there after chroot. A new
+ * version is published with one compare-and-swap; an old one is never unmapped, as another thread
+ * may be reading it. That costs a page or two each time the file is edited while the program runs.
  */
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -31,7 +31,8 @@ static uint64_t nanoseconds(struct timespec t)
 static bool same_version(const struct version *version, const struct stat *st)
 {
     return version->dev == st->st_dev && version->ino == st->st_ino &&
-           version->size == (uint64_t)st->st_size && version->mtime_ns == nanoseconds(st->st_mtim) &&
+           version->size == (uint64_t)st->st_size &&
+           version->mtime_ns == nanoseconds(st->st_mtim) &&
            version->ctime_ns == nanoseconds(st->st_ctim);
 }
 
@@ -55,7 +56,8 @@ static int read_version(int fd, const struct stat *st, struct version **out)
                                 .ctime_ns = nanoseconds(st->st_ctim),
                                 .mapped = mapped};
     while (version->len < version->size) {
-        long got = guest_call(SYS_read, fd, version->text + version->len, version->size - version->len);
+        long got =
+            guest_call(SYS_read, fd, version->text + version->len, version->size - version->len);
         if (got == -EINTR)
             continue;
         if (got < 0) {

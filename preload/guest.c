@@ -27,11 +27,13 @@ static void take_setting(struct setting *settings, const char *entry)
     for (int i = 0; i < N_SETTINGS; i++) {
         size_t len = strlen(settings[i].name);
         if (strncmp(entry, settings[i].name, len) == 0 && entry[len] == '=')
-            settings[i].found = paths_append(settings[i].value, PATHS_MAX, 0, entry + len + 1) < PATHS_MAX;
+            settings[i].found =
+                paths_append(settings[i].value, PATHS_MAX, 0, entry + len + 1) < PATHS_MAX;
     }
 }
 
-/* Before libc has set up `environ`: code of the program's that runs first of all (.preinit_array). */
+/* Before libc has set up `environ`: code of the program's that runs first of all (.preinit_array).
+ */
 static void read_proc_environment(struct setting *settings)
 {
     char text[1024];
@@ -97,7 +99,8 @@ static void find_library_dir(void)
         *slash = '\0';
 }
 
-/* May run twice at once, in a program that starts threads before our constructor: both then write the same bytes. */
+/* May run twice at once, in a program that starts threads before our constructor: both then write
+ * the same bytes. */
 static void guest_init(void)
 {
     struct setting settings[N_SETTINGS] = {

@@ -1,6 +1,6 @@
 /*
- * The manners of code that runs inside somebody else's program: no heap, no stdio, no lock, no thread, no exit.
- * What is forbidden does not compile. Included last.
+ * The manners of code that runs inside somebody else's program: no heap, no stdio, no lock, no
+ * thread, no exit. What is forbidden does not compile. Included last.
  */
 #ifndef ETCDFLOCK_GUEST_H
 #define ETCDFLOCK_GUEST_H
@@ -25,7 +25,7 @@ struct guest {
     char config[PATHS_MAX]; /* resolved; empty if it did not fit */
     char rundir[PATHS_MAX];
     char xdg[PATHS_MAX];
-    char library_dir[PATHS_MAX]; /* where this library lies, to find the agent beside it */
+    char library_dir[PATHS_MAX];     /* where this library lies, to find the agent beside it */
     uint64_t stderr_dev, stderr_ino; /* what descriptor 2 was at the start */
     struct paths_namespaces namespaces;
 };
@@ -33,8 +33,8 @@ struct guest {
 /* Works before constructors have run. Never fails. */
 const struct guest *guest_get(void);
 
-/* A system call past libc's wrappers: no cancellation point, no interposition. Returns the result or
- * a negative errno, and leaves errno to be restored by the hook. */
+/* A system call past libc's wrappers: no cancellation point, no interposition. Returns the result
+ * or a negative errno, and leaves errno to be restored by the hook. */
 #define guest_call(...) guest_result(syscall(__VA_ARGS__))
 
 static inline long guest_result(long result)

@@ -21,7 +21,8 @@ static bool takes_record_lock(int command, const void *argument)
     case F_OFD_GETLK:
     case F_OFD_SETLK:
     case F_OFD_SETLKW:
-        /* l_type comes first in every layout of struct flock. Giving a lock back is always allowed. */
+        /* l_type comes first in every layout of struct flock. Giving a lock back is always allowed.
+         */
         return argument && *(const short *)argument != F_UNLCK;
     default:
         return false;
@@ -50,7 +51,8 @@ static __attribute__((noinline)) int refuse_record_lock(int fd)
 
 static bool is_refused(int fd, int command, const void *argument)
 {
-    return takes_record_lock(command, argument) && !guest_get()->inert && refuse_record_lock(fd) < 0;
+    return takes_record_lock(command, argument) && !guest_get()->inert &&
+           refuse_record_lock(fd) < 0;
 }
 
 #define LAST_ARGUMENT(argument, before)                                                            \

@@ -1,4 +1,5 @@
-/* lockf(3). It has a hook of its own because libc calls fcntl inside, where no preload library hears it. */
+/* lockf(3). It has a hook of its own because libc calls fcntl inside, where no preload library
+ * hears it. */
 #include "cluster.h"
 #include "guest.h"
 #include "mapping.h"

@@ -1,12 +1,12 @@
 /*
- * A file known not to be mapped costs one statx. Only that verdict is kept: a mapped file goes to the
- * agent anyway, which judges for itself.
+ * A file known not to be mapped costs one statx. Only that verdict is kept: a mapped file goes to
+ * the agent anyway, which judges for itself.
  *
  * An inode number alone is no identity, it is used again at once, often with the same birth
- * time, as that comes from a coarse clock. So a verdict is kept only for a file whose birth lies more than a second back,
- * and holds as long as device, inode, birth time and status-change time are the same; a rename changes
- * the last. A mere write changes it too: then the path is read again and compared by its hash. A
- * file system without birth times gets no cache.
+ * time, as that comes from a coarse clock. So a verdict is kept only for a file whose birth lies
+ * more than a second back, and holds as long as device, inode, birth time and status-change time
+ * are the same; a rename changes the last. A mere write changes it too: then the path is read again
+ * and compared by its hash. A file system without birth times gets no cache.
  */
 #include "mapping.h"
 
@@ -20,10 +20,10 @@
 #include "guest.h"
 #include "wire/wire.h"
 
-#define CACHE_SLOTS   64
-#define SETTLED_NS    1000000000u
-#define DELETED       " (deleted)"
-#define DELETED_LEN   (sizeof DELETED - 1)
+#define CACHE_SLOTS 64
+#define SETTLED_NS  1000000000u
+#define DELETED     " (deleted)"
+#define DELETED_LEN (sizeof DELETED - 1)
 
 enum { DEV, INO, BIRTH, CHANGE, PATH, CACHE_WORDS };
 
@@ -77,7 +77,8 @@ static bool is_settled(uint64_t birth)
            (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec > birth + SETTLED_NS;
 }
 
-/* The file's path, or "" if it has none (a socket, a memfd), or a negative errno if /proc is shut. */
+/* The file's path, or "" if it has none (a socket, a memfd), or a negative errno if /proc is shut.
+ */
 static int read_path(int fd, unsigned links, char path[MAPPING_PATH_MAX])
 {
     struct guest_fd_path link = guest_fd_path("fd", fd);

@@ -13,12 +13,14 @@ enum mapping {
 };
 
 /* What the descriptor really is: links, relative paths and bind mounts resolved, as
- * /proc/self/fd shows it. *path_hash is 0 if /proc cannot be read: then the agent decides. For MAPPING_BROKEN
- * *err is the positive errno of the configuration file. `path` is filled in for MAPPING_CLUSTER. */
+ * /proc/self/fd shows it. *path_hash is 0 if /proc cannot be read: then the agent decides. For
+ * MAPPING_BROKEN *err is the positive errno of the configuration file. `path` is filled in for
+ * MAPPING_CLUSTER. */
 enum mapping mapping_of(int fd, char path[MAPPING_PATH_MAX], uint64_t *path_hash, int *err);
 
-/* 0 and the text of the configuration, kept until the program ends, or a negative errno. Read again when the file changes; what was
- * read stays in force where the file can no longer be reached (chroot, a closed mount). */
+/* 0 and the text of the configuration, kept until the program ends, or a negative errno. Read again
+ * when the file changes; what was read stays in force where the file can no longer be reached
+ * (chroot, a closed mount). */
 struct mapping_text {
     const char *at;
     unsigned long len;

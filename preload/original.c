@@ -1,7 +1,7 @@
 /*
  * The one table of original symbols and the one place that binds them. Bound by our constructor,
- * because dlsym is not async-signal-safe and the hooks must be; a hook that is called earlier binds for itself. Where
- * there is no next definition at all, the system call stands in.
+ * because dlsym is not async-signal-safe and the hooks must be; a hook that is called earlier binds
+ * for itself. Where there is no next definition at all, the system call stands in.
  */
 #include "original.h"
 

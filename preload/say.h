@@ -19,7 +19,8 @@ void say_number(struct say *line, long number);
 void say_errno(struct say *line, int err);
 
 /* Writes the line to stderr unless the same line was the last one, or descriptor 2 has become a
- * file of the program's own (a daemon that closed its descriptors must not find our words in its data). */
+ * file of the program's own (a daemon that closed its descriptors must not find our words in its
+ * data). */
 void say_failure(struct say *line);
 
 /* The same, only with ETCDFLOCK_DEBUG=1, and repeated as often as it is said. */

@@ -1,7 +1,8 @@
 /*
- * The agent is a grandchild, so that no zombie stays behind and it belongs to init. Both clones have exit signal 0: no
- * SIGCHLD, and wait() does not see them. If orphans would come back to this very process (it is pid 1 or a
- * subreaper), its wait() would find the agent, so there the agent stays a direct child with exit signal 0.
+ * The agent is a grandchild, so that no zombie stays behind and it belongs to init. Both clones
+ * have exit signal 0: no SIGCHLD, and wait() does not see them. If orphans would come back to this
+ * very process (it is pid 1 or a subreaper), its wait() would find the agent, so there the agent
+ * stays a direct child with exit signal 0.
  *
  * The children run on a copy of the program's memory and make system calls only. All signals are
  * blocked until exec, so that no handler of the program runs in them.
@@ -33,7 +34,8 @@ static bool usable(const char *path)
 
 static int find_agent(char out[PATHS_MAX])
 {
-    static const char *const beside[] = {"/etcdflockd", "/../sbin/etcdflockd", "/../../sbin/etcdflockd"};
+    static const char *const beside[] = {"/etcdflockd", "/../sbin/etcdflockd",
+                                         "/../../sbin/etcdflockd"};
     const char *dir = guest_get()->library_dir;
     for (size_t i = 0; dir[0] == '/' && i < sizeof beside / sizeof *beside; i++) {
         size_t len = paths_append(out, PATHS_MAX, 0, dir);
@@ -58,8 +60,8 @@ static void child_end(int status)
 
 static void child_exec(const char *agent, const char *base, int ready)
 {
-    const char *const argv[] = {"etcdflockd", "--config", guest_get()->config, "--rundir", base,
-                                "--ready-fd", "3", NULL};
+    const char *const argv[] = {
+        "etcdflockd", "--config", guest_get()->config, "--rundir", base, "--ready-fd", "3", NULL};
     const char *const envp[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
     (void)guest_call(SYS_setsid);
     (void)guest_call(SYS_chdir, "/");
@@ -85,7 +87,8 @@ static void child_exec(const char *agent, const char *base, int ready)
 static bool orphans_come_back(void)
 {
     int subreaper = 0;
-    return getpid() == 1 || (guest_call(SYS_prctl, PR_GET_CHILD_SUBREAPER, &subreaper, 0, 0, 0) == 0 && subreaper);
+    return getpid() == 1 ||
+           (guest_call(SYS_prctl, PR_GET_CHILD_SUBREAPER, &subreaper, 0, 0, 0) == 0 && subreaper);
 }
 
 static int start(const char *agent, const char *base, int ready)

@@ -1,10 +1,10 @@
 /*
- * What an agent that was killed has left: entries on the lease that we have taken up. Those whose lock is held in the
- * kernel are kept, if the queue says that they are granted; all others are deleted: the programs that waited
- * for them have asked again by now, or will.
+ * What an agent that was killed has left: entries on the lease that we have taken up. Those whose
+ * lock is held in the kernel are kept, if the queue says that they are granted; all others are
+ * deleted: the programs that waited for them have asked again by now, or will.
  *
- * Each entry is put where a waiting entry stands, with nobody who needs it. The ordinary steps do the rest:
- * granted → promoted → the line finds the lock free, or waits; not granted → cancelled.
+ * Each entry is put where a waiting entry stands, with nobody who needs it. The ordinary steps do
+ * the rest: granted → promoted → the line finds the lock free, or waits; not granted → cancelled.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,8 +128,8 @@ static void listed(void *owner, enum etcd_outcome outcome, const struct etcd_rep
     for (size_t i = 0; i < reply->keys.n && agent->adopted->keys.kvs; i++)
         agent->adopted->keys.kvs[agent->adopted->keys.n++].key = strdup(reply->keys.kvs[i].key);
     log_line("took up the session of the agent before this one, with %zu key(s)", reply->keys.n);
-    agent->adopt_txn = (struct session_txn){
-        .build = build, .done = done, .owner = agent, .read_only = true};
+    agent->adopt_txn =
+        (struct session_txn){.build = build, .done = done, .owner = agent, .read_only = true};
     session_send(agent->session, &agent->adopt_txn);
 }
 

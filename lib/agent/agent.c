@@ -1,4 +1,5 @@
-/* The agent as a whole: its session, its inbox, the regular look at its own keys, coming and going. */
+/* The agent as a whole: its session, its inbox, the regular look at its own keys, coming and going.
+ */
 #include "agent/agent.h"
 
 #include <errno.h>
@@ -16,13 +17,14 @@
 #include "agent/state.h"
 #include "wire/paths.h"
 
-#define SWEEP_MS        1000 /* an entry that was deleted is noticed well within the grace of 2 s */
-#define SWEEP_TIMEOUT   900
-#define REVOKE_TIMEOUT  1000
+#define SWEEP_MS       1000 /* an entry that was deleted is noticed well within the grace of 2 s */
+#define SWEEP_TIMEOUT  900
+#define REVOKE_TIMEOUT 1000
 
 /* ---- entries' numbers ---- */
 
-/* Never used twice under a lease, not by an agent that takes the lease up either: microseconds since the boot. */
+/* Never used twice under a lease, not by an agent that takes the lease up either: microseconds
+ * since the boot. */
 uint64_t agent_number(struct agent *agent)
 {
     struct timespec now;
@@ -67,7 +69,8 @@ void agent_reload(struct agent *agent)
     if (agent->rules != agent->conf)
         conf_free(agent->rules);
     agent->rules = fresh;
-    log_line("%s: read again; [etcd] and [agent] take effect with the next agent", agent->conf->file);
+    log_line("%s: read again; [etcd] and [agent] take effect with the next agent",
+             agent->conf->file);
 }
 
 /* ---- the inbox of asks ---- */
@@ -120,8 +123,8 @@ static void inbox_event(void *owner, const struct etcd_event *event)
 static void open_inbox(struct agent *agent)
 {
     static const struct watch_calls calls = {.ready = inbox_ready, .event = inbox_event};
-    snprintf(agent->inbox_prefix, sizeof agent->inbox_prefix, "%sask/%016" PRIx64 "/", agent->conf->root,
-             (uint64_t)session_lease(agent->session));
+    snprintf(agent->inbox_prefix, sizeof agent->inbox_prefix, "%sask/%016" PRIx64 "/",
+             agent->conf->root, (uint64_t)session_lease(agent->session));
     agent->inbox = watch_open(agent->hub, agent->inbox_prefix, true, NULL, &calls, agent);
 }
 
@@ -131,7 +134,8 @@ struct etcd_request *agent_list_keys(struct agent *agent, etcd_done *done)
 {
     char *body = malloc(128);
     if (body)
-        snprintf(body, 128, "{\"ID\":\"%" PRId64 "\",\"keys\":true}", session_lease(agent->session));
+        snprintf(body, 128, "{\"ID\":\"%" PRId64 "\",\"keys\":true}",
+                 session_lease(agent->session));
     return etcd_post(agent->client, "/v3/lease/timetolive", body, SWEEP_TIMEOUT, done, agent);
 }
 
@@ -147,6 +151,7 @@ static bool has_key(const struct etcd_range *keys, const char *name)
 static void look_for_deleted(struct agent *agent, const struct etcd_reply *reply)
 {
     for (struct file *file = agent->files; file; file = file->next) {
+        file_check_name(file);
         if (file->cur.state == ENTRY_HELD && !session_pending(&file->cur_txn) &&
             file->cur.create <= reply->revision && !has_key(&reply->keys, file->cur.name))
             loss_of_entry(file, "its entry in etcd was deleted by somebody");
@@ -346,7 +351,8 @@ static void signalled(struct loop_fd *watch, uint32_t events)
         return;
     }
     if (agent->leaving) {
-        log_line("leaving at once, with locks held; another agent can take them over before the lease runs out");
+        log_line("leaving at once, with locks held; another agent can take them over before the "
+                 "lease runs out");
         agent->closing = true;
         loop_stop(agent->loop);
         return;

@@ -25,10 +25,14 @@
 #include "lock/queue.h"
 #include "wire/wire.h"
 
-#define PIN_MS       200  /* for a client to take the kernel lock and say so; 10 ms would be long enough on an idle host */
-#define TRY_MS       1900 /* a try has its answer by then: "within 2 s" */
-#define JOIN_MS      1000 /* a blocked reader joins other hosts' readers after that, so that nested readers never hang */
-#define RECHECK_MS   5000 /* bounds what a watch may have missed */
+#define PIN_MS                                                                                     \
+    200 /* for a client to take the kernel lock and say so; 10 ms would be long enough on an idle  \
+           host */
+#define TRY_MS 1900 /* a try has its answer by then: "within 2 s" */
+#define JOIN_MS                                                                                    \
+    1000 /* a blocked reader joins other hosts' readers after that, so that nested readers never   \
+            hang */
+#define RECHECK_MS     5000 /* bounds what a watch may have missed */
 #define AGENT_PATH_MAX ENTRY_PATH_MAX
 
 struct agent;
@@ -61,7 +65,8 @@ struct request {
     bool upgrade;     /* converts from shared to exclusive */
     bool kernel_busy; /* had GO, and somebody here was quicker */
     int64_t arrived;  /* loop_now */
-    int64_t join_at;  /* a reader that still waits then joins readers elsewhere, past those who wait */
+    int64_t
+        join_at; /* a reader that still waits then joins readers elsewhere, past those who wait */
     pid_t pid;
     uid_t uid;
     int fd; /* its number in the program */
@@ -72,8 +77,8 @@ struct request {
 
 enum entry_state {
     ENTRY_ABSENT,
-    ENTRY_QUEUED, /* next: in the queue or on its way there */
-    ENTRY_HELD,   /* cur: granted */
+    ENTRY_QUEUED,  /* next: in the queue or on its way there */
+    ENTRY_HELD,    /* cur: granted */
     ENTRY_LEAVING, /* being deleted; a release once sent is never taken back */
 };
 
@@ -113,7 +118,8 @@ enum try_state { TRY_IDLE, TRY_PUT, TRY_JOIN, TRY_ASK, TRY_WAIT, TRY_LOOK, TRY_C
 
 #define ASK_BUSY "{\"v\":1,\"busy\":true}" /* the value of an ask that has been answered */
 
-struct try {
+struct
+try {
     enum try_state state;
     enum entry_mode mode;
     bool for_reader; /* that blocks: it joins if it can, and goes on waiting if not */
@@ -150,9 +156,11 @@ struct file {
     bool opened;
     int open_error;
     bool line_on, test_on;
-    uint64_t grants;      /* how many GO have been said: an observation of the kernel from before the last one is stale */
+    uint64_t grants; /* how many GO have been said: an observation of the kernel from before the
+                        last one is stale */
     uint64_t line_grants, test_grants;
     int line_error;
+    bool renamed; /* said in the log */
     struct loop_timer line_retry;
 
     /* cluster side */
@@ -166,11 +174,11 @@ struct file {
     struct watch *watch; /* of the blocker */
     char watched[ENTRY_NAME_MAX];
     uint64_t watched_agent;
-    int64_t watched_gone;  /* revision of its deletion; 0: not seen */
-    bool check_again;      /* something happened while a check was under way */
+    int64_t watched_gone;             /* revision of its deletion; 0: not seen */
+    bool check_again;                 /* something happened while a check was under way */
     struct predecessor *predecessors; /* in conflict and ahead at the last read */
     size_t n_predecessors, room;
-    int64_t grace_until; /* loop_now; 0: none */
+    int64_t grace_until;   /* loop_now; 0: none */
     int64_t read_revision; /* of the last read of the queue */
     int64_t queued_at;     /* loop_now, of the next entry */
     int64_t join_revision, join_holder_create;
@@ -191,17 +199,18 @@ struct file {
 struct agent {
     struct loop *loop;
     struct conf *conf;
-    char conf_fault[512]; /* why the file of the configuration as it is now cannot be used; "" if it can */
+    char conf_fault[512]; /* why the file of the configuration as it is now cannot be used; "" if it
+                             can */
     int64_t conf_stamp[4];
     struct etcd_client *client;
     struct session *session;
     struct watch_hub *hub;
     struct kernel *kernel;
     struct file *files;
-    struct conf *rules;   /* the configuration as last read; conf is the one of the start, for etcd */
+    struct conf *rules; /* the configuration as last read; conf is the one of the start, for etcd */
     uint64_t last_number; /* of an entry */
-    char dir[512]; /* the runtime directory of this configuration */
-    uint64_t lease; /* of the last session, for messages */
+    char dir[512];        /* the runtime directory of this configuration */
+    uint64_t lease;       /* of the last session, for messages */
     int lock_fd, state_fd;
     struct loop_fd listener;
     unsigned clients;
@@ -243,6 +252,7 @@ void file_heard(struct request *request, const struct wire_msg *msg);
 void file_free(struct file *file);
 void file_fail_waiting(struct file *file, const char *why);
 void file_go(struct request *request);
+void file_check_name(struct file *file);
 unsigned file_pins(const struct file *file);
 void file_test(struct file *file, enum entry_mode mode);
 bool file_is_busy(const struct file *file); /* something of it is still in etcd or on its way */
@@ -257,7 +267,8 @@ void entries_look(struct file *file);
 void entries_hold(struct file *file, const struct entry *entry);
 void entries_forget(struct file *file);
 char *entries_value(const struct file *file, const struct entry *entry);
-void entries_new(struct file *file, struct entry *entry, enum entry_mode mode, const struct request *for_whom);
+void entries_new(struct file *file, struct entry *entry, enum entry_mode mode,
+                 const struct request *for_whom);
 /* The entry of name `gone` has left the queue by our own doing: look at the rest. */
 void entries_check(struct file *file);
 
@@ -283,8 +294,8 @@ void loss_of_entry(struct file *file, const char *why);
 void adopt_start(struct agent *agent);
 
 /* ---- agent.c ---- */
-/* `conf`, `dir`, `lock_fd` and `idle_exit_ms` are set; listens and opens a session, or takes up the one that an agent before
- * this one left. 0, or a negative errno and *why. */
+/* `conf`, `dir`, `lock_fd` and `idle_exit_ms` are set; listens and opens a session, or takes up the
+ * one that an agent before this one left. 0, or a negative errno and *why. */
 int agent_start(struct agent *agent, char *why, size_t why_size);
 /* The keys on our lease. */
 struct etcd_request *agent_list_keys(struct agent *agent, etcd_done *done);

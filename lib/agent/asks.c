@@ -1,9 +1,10 @@
 /*
- * Asks: another agent wants to know, for a try of one of its programs, whether the lock of an entry of ours is really
- * held. The kernel decides: held → "busy" is put on the ask; free → the entry goes, which the asker sees.
+ * Asks: another agent wants to know, for a try of one of its programs, whether the lock of an entry
+ * of ours is really held. The kernel decides: held → "busy" is put on the ask; free → the entry
+ * goes, which the asker sees.
  *
- * Asks live outside the queue, as ROOT/ask/OUR LEASE/THEIR LEASE-N on the asker's lease. One watch on ROOT/ask/OUR LEASE/
- * is our inbox.
+ * Asks live outside the queue, as ROOT/ask/OUR LEASE/THEIR LEASE-N on the asker's lease. One watch
+ * on ROOT/ask/OUR LEASE/ is our inbox.
  */
 #include <cjson/cJSON.h>
 #include <inttypes.h>
@@ -19,7 +20,8 @@ static int parse(const struct etcd_kv *kv, char entry[ENTRY_NAME_MAX], enum entr
     const cJSON *name = cJSON_GetObjectItemCaseSensitive(root, "entry");
     const cJSON *wanted = cJSON_GetObjectItemCaseSensitive(root, "mode");
     int err = -1;
-    if (cJSON_IsString(name) && cJSON_IsString(wanted) && strlen(name->valuestring) < ENTRY_NAME_MAX) {
+    if (cJSON_IsString(name) && cJSON_IsString(wanted) &&
+        strlen(name->valuestring) < ENTRY_NAME_MAX) {
         snprintf(entry, ENTRY_NAME_MAX, "%s", name->valuestring);
         *mode = strcmp(wanted->valuestring, "sh") == 0 ? ENTRY_SH : ENTRY_EX;
         err = 0;

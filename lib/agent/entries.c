@@ -1,7 +1,8 @@
 /*
- * A file's entries in etcd. `cur` is held: this host's programs hold the lock under it. `next_entry` waits in the
- * queue on behalf of the requests that cur cannot serve, one for all of them; when it is granted it becomes cur, the first of
- * them are served, and if any are left a new one takes its place at the end. So hosts take turns.
+ * A file's entries in etcd. `cur` is held: this host's programs hold the lock under it.
+ * `next_entry` waits in the queue on behalf of the requests that cur cannot serve, one for all of
+ * them; when it is granted it becomes cur, the first of them are served, and if any are left a new
+ * one takes its place at the end. So hosts take turns.
  *
  * Transactions are those of the table in the README's design chapter, by the same names.
  */
@@ -98,7 +99,8 @@ static void build_cur(struct session_txn *self, struct txn *txn)
     }
 }
 
-/* After a change that etcd did not make: what is there now? A change that was made by a request whose answer was lost shows here. */
+/* After a change that etcd did not make: what is there now? A change that was made by a request
+ * whose answer was lost shows here. */
 static void reread_cur(struct file *file, const struct etcd_range *range)
 {
     struct entry_value value;
@@ -209,7 +211,8 @@ static void build_look(struct session_txn *self, struct txn *txn)
 static void turn_due(struct loop_timer *timer)
 {
     struct file *file = timer->owner;
-    /* The host's readers are still there, or cur would be gone: a reader among them may be waiting for this very one. */
+    /* The host's readers are still there, or cur would be gone: a reader among them may be waiting
+     * for this very one. */
     for (struct request *r = file->first; r; r = r->next) {
         if (r->looked && !r->nb && r->mode == ENTRY_SH && file->cur.state == ENTRY_HELD)
             r->through = true;

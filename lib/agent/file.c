@@ -1,11 +1,13 @@
 /*
  * One inode under one key: the requests of this host's programs, and the kernel's side of the lock.
  *
- * Why it is safe. A program may believe that it holds the lock only after OK. OK is said only while the grant stands
- * (`cur` held and no release sent) to a request that had its GO under this very grant and has taken the
- * kernel lock. The grant is given back only after the kernel has shown, on a description of our own, that
- * nobody here holds the lock, at a moment after the last GO and with no GO unanswered. `grants` counts the GOs, so that an
- * observation which began before one of them is known to be stale.
+ * Why it is safe. A program may believe that it holds the lock only after OK. OK is said only while
+ * the grant stands
+ * (`cur` held and no release sent) to a request that had its GO under this very grant and has taken
+ * the kernel lock. The grant is given back only after the kernel has shown, on a description of our
+ * own, that nobody here holds the lock, at a moment after the last GO and with no GO unanswered.
+ * `grants` counts the GOs, so that an observation which began before one of them is known to be
+ * stale.
  */
 #include <errno.h>
 #include <linux/kcmp.h>
@@ -18,6 +20,10 @@
 #include "agent/agent.h"
 
 #define DROP_MS 1000
+/* On a network file system the tests of other hosts' agents look like locks for an instant: a try
+ * under a good grant is repeated for a while before it is refused. */
+#define NETWORK_MS       50
+#define NETWORK_RETRY_MS 5
 
 /* ---- the kernel's side ---- */
 
@@ -101,11 +107,12 @@ static void answer_tries(struct file *file, enum entry_mode mode, bool held)
         if (r->state != REQUEST_WAITING || !r->nb || file->cur.state != ENTRY_HELD)
             continue;
         /* An exclusive try is refused by any holder; a shared one only by an exclusive holder. */
-        if (held && (mode == ENTRY_SH || r->mode == ENTRY_EX))
-            request_end(r, WIRE_WOULDBLOCK);
-        else if (!held && r->mode == ENTRY_EX && file->cur.mode == ENTRY_EX)
-            file_go(r);
-        else if (!held && r->mode == ENTRY_SH)
+        if (held && (mode == ENTRY_SH || r->mode == ENTRY_EX)) {
+            if (kernel_is_network(file->kernel) && loop_now() < r->arrived + NETWORK_MS)
+                loop_in(file->agent->loop, &file->line_retry, NETWORK_RETRY_MS);
+            else
+                request_end(r, WIRE_WOULDBLOCK);
+        } else if (!held && (r->mode == ENTRY_SH || file->cur.mode == ENTRY_EX))
             file_go(r);
     }
 }
@@ -141,7 +148,7 @@ static void tested(void *owner, enum entry_mode mode, int held)
 
 void file_test(struct file *file, enum entry_mode mode)
 {
-    if (file->test_on)
+    if (file->test_on || !file->opened || file->open_error)
         return;
     file->test_on = true;
     file->test_grants = file->grants;
@@ -150,7 +157,8 @@ void file_test(struct file *file, enum entry_mode mode)
 
 static void line_step(struct file *file)
 {
-    if (is_dropping(file) || file->cur.state != ENTRY_HELD || file->open_error || file->line_on || file->line_retry.place || file_pins(file) ||
+    if (is_dropping(file) || file->cur.state != ENTRY_HELD || !file->opened || file->open_error ||
+        file->line_on || file->line_retry.place || file_pins(file) ||
         session_pending(&file->cur_txn))
         return;
     file->line_on = true;
@@ -191,12 +199,14 @@ static void limit_due(struct loop_timer *timer)
         return;
     int64_t now = loop_now();
     if (request->nb) {
-        /* The holder's agent has been asked and its session lives: its host is slow or dead, and the lock is its. */
+        /* The holder's agent has been asked and its session lives: its host is slow or dead, and
+         * the lock is its. */
         if (file->try.state == TRY_WAIT && session_valid(agent->session) && !trouble) {
             request_end(request, WIRE_WOULDBLOCK);
             return;
         }
-        snprintf(why, sizeof why, "no answer from etcd within 2 s%s%.300s", trouble ? ": " : "", trouble ? trouble : "");
+        snprintf(why, sizeof why, "no answer from etcd within 2 s%s%.300s", trouble ? ": " : "",
+                 trouble ? trouble : "");
         request_fail(request, ENOLCK, why);
         return;
     }
@@ -225,7 +235,8 @@ static void set_limit(struct request *request)
         loop_cancel(file->agent->loop, &request->timer);
 }
 
-/* A client that was told to drop its lock says so at once, unless it was stopped. It is not waited for: it asks again. */
+/* A client that was told to drop its lock says so at once, unless it was stopped. It is not waited
+ * for: it asks again. */
 static void drop_due(struct loop_timer *timer)
 {
     request_free(timer->owner);
@@ -289,8 +300,8 @@ static void dropped(struct request *request)
     set_limit(request);
 }
 
-/* Others may wait for the same lock through the same open file description: another thread, or a child. To the kernel
- * they have it now too. They ask again, and learn that. */
+/* Others may wait for the same lock through the same open file description: another thread, or a
+ * child. To the kernel they have it now too. They ask again, and learn that. */
 static void wake_same_description(const struct request *holder)
 {
     struct request *next;
@@ -320,8 +331,8 @@ static void locked(struct request *request)
     request_say(request, WIRE_REVOKED);
 }
 
-/* The kernel lock was not to be had. That may have been our own line, which holds it for an instant: the
- * test, on the line's own description, tells. */
+/* The kernel lock was not to be had. That may have been our own line, which holds it for an
+ * instant: the test, on the line's own description, tells. */
 static void busy(struct request *request)
 {
     request->state = REQUEST_WAITING;
@@ -361,11 +372,31 @@ void file_fail_waiting(struct file *file, const char *why)
     }
 }
 
+/* ---- names ---- */
+
+/* A file can be renamed, or get a second name, while it is locked: programs that open it by the new
+ * name then mean another key. Said in the log, once; those who ask from now on get the key of the
+ * new name. */
+void file_check_name(struct file *file)
+{
+    char path[AGENT_PATH_MAX];
+    if (file->cur.state != ENTRY_HELD || file->renamed ||
+        kernel_path(file->kernel, path, sizeof path) < 0 || strcmp(path, file->path) == 0 ||
+        strstr(path, " (deleted)"))
+        return;
+    file->renamed = true;
+    log_line("%s is now called %s while it is locked with key %s: programs that open it by the new "
+             "name are not excluded by this lock",
+             file->path, path, file->key);
+}
+
 /* ---- what can be served under the present grant ---- */
 
 static void serve_try(struct file *file, struct request *request)
 {
-    if (request->mode > file->cur.mode) {
+    if (file->line_retry.place) {
+        return; /* not yet: see NETWORK_MS */
+    } else if (request->mode > file->cur.mode) {
         file_test(file, ENTRY_EX); /* local readers: really held; none: release, then try */
     } else if (!request->looked) {
         file_go(request); /* the kernel decides */
@@ -388,12 +419,13 @@ static void serve(struct file *file)
     for (struct request *r = file->first; r; r = next) {
         next = r->next;
         if (r->state == REQUEST_DOWNGRADE) {
-            if (file->cur.mode == ENTRY_EX && !session_pending(&file->cur_txn) && !file->downgrade_wanted &&
-                !r->looked) {
+            if (file->cur.mode == ENTRY_EX && !session_pending(&file->cur_txn) &&
+                !file->downgrade_wanted && !r->looked) {
                 r->looked = true;
                 file->downgrade_wanted = true;
             } else if (!file->downgrade_wanted && !session_pending(&file->cur_txn)) {
                 request_end(r, WIRE_OK);
+                continue;
             }
         }
         if (r->state != REQUEST_WAITING)
@@ -430,7 +462,7 @@ static void file_step(struct loop_later *job)
 {
     struct file *file = job->owner;
     struct agent *agent = file->agent;
-    if (!file->opened || agent->adopting)
+    if (agent->adopting)
         return;
     if (file->open_error) {
         char why[WIRE_TEXT_MAX];
@@ -442,8 +474,8 @@ static void file_step(struct loop_later *job)
             entries_release(file);
     }
     asks_step(file);
-    if (file->cur.state == ENTRY_HELD && !session_pending(&file->cur_txn) && session_valid(agent->session) &&
-        !file->stopping)
+    if (file->cur.state == ENTRY_HELD && !session_pending(&file->cur_txn) &&
+        session_valid(agent->session) && !file->stopping)
         serve(file);
     else if (file->cur.state != ENTRY_HELD)
         file->downgrade_wanted = false;
@@ -455,7 +487,7 @@ static void file_step(struct loop_later *job)
     entries_step(file);
     try_step(file);
     line_step(file);
-    if (!file->first && !file_is_busy(file) && !file->stopping && !file->scanning &&
+    if (file->opened && !file->first && !file_is_busy(file) && !file->stopping && !file->scanning &&
         !file->step.queued)
         file_free(file);
 }
@@ -523,7 +555,8 @@ static struct file *make(struct agent *agent, const struct conf_rule *rule, cons
     return file;
 }
 
-static const struct kernel_calls kernel_calls = {.opened = opened, .freed = freed, .tested = tested};
+static const struct kernel_calls kernel_calls = {
+    .opened = opened, .freed = freed, .tested = tested};
 
 struct file *file_get(struct agent *agent, const struct conf_rule *rule, const char *key,
                       const char *path, dev_t dev, ino_t ino, int path_fd)

@@ -16,7 +16,8 @@
 
 #include "agent/kernel.h"
 
-/* "1: FLOCK  ADVISORY  WRITE 123 00:2a:77 0 EOF", with a "->" behind the number for one that waits. */
+/* "1: FLOCK  ADVISORY  WRITE 123 00:2a:77 0 EOF", with a "->" behind the number for one that waits.
+ */
 static bool line_shows_flock(const char *line, ino_t ino, enum entry_mode mode)
 {
     char kind[16];
@@ -122,7 +123,8 @@ int holders_find_inode(const char *path, dev_t dev, ino_t ino)
     return found;
 }
 
-/* A pidfd, so that the signal reaches the process that was looked at and no later one with its number. */
+/* A pidfd, so that the signal reaches the process that was looked at and no later one with its
+ * number. */
 static void signal_holder(struct kernel_scan *scan, pid_t pid)
 {
     int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
@@ -145,7 +147,8 @@ void holders_signal(struct kernel_scan *scan)
     DIR *proc = opendir("/proc");
     const struct dirent *entry;
     while (proc && (entry = readdir(proc))) {
-        pid_t pid = isdigit((unsigned char)entry->d_name[0]) ? (pid_t)strtol(entry->d_name, NULL, 10) : 0;
+        pid_t pid =
+            isdigit((unsigned char)entry->d_name[0]) ? (pid_t)strtol(entry->d_name, NULL, 10) : 0;
         if (pid > 0 && pid != getpid())
             signal_holder(scan, pid);
     }

@@ -25,8 +25,8 @@
 
 /* How a file's lock can be asked for. */
 enum access_way {
-    WAY_LINE,       /* flock, blocking */
-    WAY_POLL,       /* flock, again and again: a network file system, where waiting would poll too */
+    WAY_LINE, /* flock, blocking */
+    WAY_POLL, /* flock, again and again: a network file system, where waiting would poll too */
     WAY_PROC_LOCKS, /* the file cannot be opened by us: /proc/locks, again and again */
 };
 
@@ -44,7 +44,7 @@ struct job {
 struct kernel_file {
     struct kernel *kernel;
     struct kernel_calls calls;
-    void *owner; /* NULL: gone */
+    void *owner;      /* NULL: gone */
     const char *path; /* to be found; NULL: path_fd is there from the start */
     int path_fd;
     int fd; /* of our own open file description; -1: none */
@@ -81,7 +81,8 @@ static int open_way(struct kernel_file *file)
     char link[40];
     struct stat st;
     struct statfs fs;
-    if (file->path_fd < 0 && (file->path_fd = holders_find_inode(file->path, file->dev, file->ino)) < 0)
+    if (file->path_fd < 0 &&
+        (file->path_fd = holders_find_inode(file->path, file->dev, file->ino)) < 0)
         return -ENOENT;
     if (fstat(file->path_fd, &st) < 0)
         return -errno;
@@ -386,6 +387,11 @@ int kernel_path(const struct kernel_file *file, char *out, size_t size)
     return 0;
 }
 
+bool kernel_is_network(const struct kernel_file *file)
+{
+    return file->way == WAY_POLL;
+}
+
 void kernel_scan(struct kernel *kernel, struct kernel_scan *scan)
 {
     struct job *job = calloc(1, sizeof *job);
@@ -406,9 +412,8 @@ int kernel_new(struct loop *loop, struct kernel **out)
     pthread_cond_init(&kernel->work, NULL);
     kernel->todo_end = &kernel->todo;
     kernel->done_end = &kernel->done;
-    kernel->wake = (struct loop_fd){.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
-                                    .ready = woken,
-                                    .owner = kernel};
+    kernel->wake = (struct loop_fd){
+        .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .ready = woken, .owner = kernel};
     if (kernel->wake.fd < 0 || loop_add(loop, &kernel->wake, EPOLLIN) < 0) {
         free(kernel);
         return -EMFILE;

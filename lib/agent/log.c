@@ -1,4 +1,5 @@
-/* The agent's log: a line an event, with the time, to the file of `log` or to agent.log in the runtime directory. */
+/* The agent's log: a line an event, with the time, to the file of `log` or to agent.log in the
+ * runtime directory. */
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,7 +1,6 @@
 #include "agent/loop.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
@@ -10,13 +9,20 @@
 
 #define EVENTS_AT_ONCE 64
 
+/* One of curl's sockets. */
+struct curl_watch {
+    struct loop *loop;
+    struct loop_fd fd;
+};
+
 struct loop {
     int epoll;
-    struct loop_fd clock; /* timerfd */
+    struct loop_fd clock;     /* timerfd */
     struct loop_timer **heap; /* 1-based binary heap, earliest first */
     size_t timers, room;
     int64_t armed_at; /* what the timerfd is set to; 0: nothing */
     CURLM *curl;
+    struct loop_timer curl_timer;
     struct loop_later *first, **last;
     struct loop_later *batch; /* being run */
     /* Events fetched and not yet handed out, so that a handler may remove another's descriptor. */
@@ -89,7 +95,8 @@ void loop_at(struct loop *loop, struct loop_timer *timer, int64_t at)
         size_t room = loop->room ? loop->room * 2 : 64;
         struct loop_timer **heap = realloc(loop->heap, room * sizeof *heap);
         if (!heap)
-            abort(); /* out of memory: the next agent rebuilds everything, a lost timer would not be noticed */
+            abort(); /* out of memory: the next agent rebuilds everything, a lost timer would not be
+                        noticed */
         loop->heap = heap;
         loop->room = room;
     }
@@ -143,9 +150,9 @@ void loop_remove(struct loop *loop, struct loop_fd *watch)
     }
 }
 
-static void hand_out_events(struct loop *loop)
+static void hand_out_events(struct loop *loop, int timeout)
 {
-    loop->n_events = epoll_wait(loop->epoll, loop->events, EVENTS_AT_ONCE, 0);
+    loop->n_events = epoll_wait(loop->epoll, loop->events, EVENTS_AT_ONCE, timeout);
     for (int i = 0; i < loop->n_events; i++) {
         struct loop_fd *watch = loop->events[i].data.ptr;
         if (watch)
@@ -187,6 +194,67 @@ void loop_later(struct loop *loop, struct loop_later *job)
     loop->last = &job->next;
 }
 
+/* curl may free a transfer's socket in any of its calls; what is still to be told of it is taken
+ * back by loop_remove. */
+static void curl_action(struct loop *loop, curl_socket_t socket, int what)
+{
+    int running;
+    curl_multi_socket_action(loop->curl, socket, what, &running);
+    finish_transfers(loop);
+}
+
+static void curl_socket_ready(struct loop_fd *watch, uint32_t events)
+{
+    struct curl_watch *socket = watch->owner;
+    int what = (events & EPOLLIN ? CURL_CSELECT_IN : 0) |
+               (events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
+               (events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
+    curl_action(socket->loop, watch->fd, what);
+}
+
+static int curl_wants_socket(CURL *easy, curl_socket_t fd, int what, void *owner, void *attached)
+{
+    struct loop *loop = owner;
+    struct curl_watch *socket = attached;
+    (void)easy;
+    if (what == CURL_POLL_REMOVE) {
+        if (socket)
+            loop_remove(loop, &socket->fd);
+        free(socket);
+        curl_multi_assign(loop->curl, fd, NULL);
+        return 0;
+    }
+    struct epoll_event event = {.events = (what & CURL_POLL_IN ? EPOLLIN : 0) |
+                                          (what & CURL_POLL_OUT ? EPOLLOUT : 0)};
+    if (socket) {
+        event.data.ptr = &socket->fd;
+        return epoll_ctl(loop->epoll, EPOLL_CTL_MOD, fd, &event) < 0 ? -1 : 0;
+    }
+    socket = calloc(1, sizeof *socket);
+    if (!socket)
+        return -1;
+    socket->loop = loop;
+    socket->fd = (struct loop_fd){.fd = fd, .ready = curl_socket_ready, .owner = socket};
+    curl_multi_assign(loop->curl, fd, socket);
+    return loop_add(loop, &socket->fd, event.events) < 0 ? -1 : 0;
+}
+
+static void curl_timer_due(struct loop_timer *timer)
+{
+    curl_action(timer->owner, CURL_SOCKET_TIMEOUT, 0);
+}
+
+static int curl_wants_timer(CURLM *curl, long timeout_ms, void *owner)
+{
+    struct loop *loop = owner;
+    (void)curl;
+    if (timeout_ms < 0)
+        loop_cancel(loop, &loop->curl_timer);
+    else
+        loop_in(loop, &loop->curl_timer, timeout_ms);
+    return 0;
+}
+
 static bool unlink_later(struct loop_later **at, struct loop_later *job)
 {
     while (*at && *at != job)
@@ -211,9 +279,8 @@ void loop_forget(struct loop *loop, struct loop_later *job)
 }
 
 /* Those that are queued meanwhile wait for the next round. */
-static bool run_later(struct loop *loop)
+static void run_later(struct loop *loop)
 {
-    bool any = loop->first != NULL;
     loop->batch = loop->first;
     loop->first = NULL;
     loop->last = &loop->first;
@@ -223,7 +290,6 @@ static bool run_later(struct loop *loop)
         job->queued = false;
         job->run(job);
     }
-    return any;
 }
 
 int loop_new(struct loop **out)
@@ -242,6 +308,11 @@ int loop_new(struct loop **out)
         loop_free(loop);
         return -ENOMEM;
     }
+    loop->curl_timer = (struct loop_timer){.fire = curl_timer_due, .owner = loop};
+    curl_multi_setopt(loop->curl, CURLMOPT_SOCKETFUNCTION, curl_wants_socket);
+    curl_multi_setopt(loop->curl, CURLMOPT_SOCKETDATA, loop);
+    curl_multi_setopt(loop->curl, CURLMOPT_TIMERFUNCTION, curl_wants_timer);
+    curl_multi_setopt(loop->curl, CURLMOPT_TIMERDATA, loop);
     *out = loop;
     return 0;
 }
@@ -264,16 +335,12 @@ void loop_run(struct loop *loop)
 {
     loop->stopping = false;
     while (!loop->stopping) {
-        int running = 0;
-        curl_multi_perform(loop->curl, &running);
-        finish_transfers(loop);
-        hand_out_events(loop);
+        bool busy = loop->first != NULL;
+        if (!busy)
+            arm_clock(loop);
+        hand_out_events(loop, busy ? 0 : -1);
         fire_timers(loop);
-        if (run_later(loop) || loop->stopping)
-            continue;
-        arm_clock(loop);
-        struct curl_waitfd wait = {.fd = loop->epoll, .events = CURL_WAIT_POLLIN};
-        curl_multi_poll(loop->curl, &wait, 1, INT_MAX, NULL);
+        run_later(loop);
     }
 }
 

@@ -1,6 +1,6 @@
 /*
- * The agent's one event loop: descriptors, timers on CLOCK_BOOTTIME, and libcurl's multi interface. Nothing
- * called from it may block. The etcdflock command runs its few requests on the same loop.
+ * The agent's one event loop: descriptors, timers on CLOCK_BOOTTIME, and libcurl's multi interface.
+ * Nothing called from it may block. The etcdflock command runs its few requests on the same loop.
  */
 #ifndef ETCDFLOCK_AGENT_LOOP_H
 #define ETCDFLOCK_AGENT_LOOP_H
@@ -44,7 +44,8 @@ static inline void loop_in(struct loop *loop, struct loop_timer *timer, int64_t 
 }
 void loop_cancel(struct loop *loop, struct loop_timer *timer);
 
-/* The curl handle to add transfers to, never from inside one of curl's callbacks; each transfer's CURLOPT_PRIVATE is a struct loop_transfer. */
+/* The curl handle to add transfers to, never from inside one of curl's callbacks; each transfer's
+ * CURLOPT_PRIVATE is a struct loop_transfer. */
 CURLM *loop_curl(struct loop *loop);
 
 struct loop_transfer {
@@ -52,7 +53,8 @@ struct loop_transfer {
     void *owner;
 };
 
-/* Runs `job` once, after the events at hand: for work that must not run inside a caller's half-done step. */
+/* Runs `job` once, after the events at hand: for work that must not run inside a caller's half-done
+ * step. */
 struct loop_later {
     void (*run)(struct loop_later *self);
     void *owner;

@@ -1,6 +1,7 @@
 /*
- * A lost lock: the lease is about to run out or has gone, or somebody deleted the entry. Whoever holds the kernel lock on this host
- * is stopped, as `on_lost` says, before others can get the lock: see lease_time.h.
+ * A lost lock: the lease is about to run out or has gone, or somebody deleted the entry. Whoever
+ * holds the kernel lock on this host is stopped, as `on_lost` says, before others can get the lock:
+ * see lease_time.h.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -21,8 +22,8 @@ static void log_scan(const struct file *file, const struct kernel_scan *scan)
         log_line("lock lost: key %s, token %lld, %s: SIG%s sent to %d process(es):%s", file->key,
                  (long long)file->cur.token, file->path, sigabbrev_np(scan->signal), scan->n, pids);
     else if (scan->n)
-        log_line("lock lost: key %s, token %lld, %s: on_lost = ignore, %d process(es) go on:%s", file->key,
-                 (long long)file->cur.token, file->path, scan->n, pids);
+        log_line("lock lost: key %s, token %lld, %s: on_lost = ignore, %d process(es) go on:%s",
+                 file->key, (long long)file->cur.token, file->path, scan->n, pids);
 }
 
 static void scanned(struct kernel_scan *scan)
@@ -89,7 +90,8 @@ void loss_of_entry(struct file *file, const char *why)
 {
     if (file->cur.state != ENTRY_HELD)
         return;
-    log_line("lock lost: key %s, token %lld, %s: %s", file->key, (long long)file->cur.token, file->path, why);
+    log_line("lock lost: key %s, token %lld, %s: %s", file->key, (long long)file->cur.token,
+             file->path, why);
     loss_stop(file, false);
     file->cur.state = ENTRY_ABSENT;
     file->upgrade_failed = false;

@@ -1,4 +1,5 @@
-/* etcdflockd: the agent. Started by the preload library when it is needed, by hand, or as a service. */
+/* etcdflockd: the agent. Started by the preload library when it is needed, by hand, or as a
+ * service. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -18,10 +19,10 @@
 #include "agent/state.h"
 #include "wire/paths.h"
 
-#define IDLE_EXIT_S   30
-#define TAKE_OVER_MS  5000 /* for another agent to listen, or to be gone */
-#define EXIT_USAGE    100
-#define EXIT_SYSTEM   111
+#define IDLE_EXIT_S  30
+#define TAKE_OVER_MS 5000 /* for another agent to listen, or to be gone */
+#define EXIT_USAGE   100
+#define EXIT_SYSTEM  111
 
 struct options {
     const char *config, *rundir;
@@ -43,9 +44,12 @@ static void usage(FILE *out)
 static int parse(int argc, char **argv, struct options *out)
 {
     static const struct option longs[] = {
-        {"config", required_argument, NULL, 'c'},    {"rundir", required_argument, NULL, 'r'},
-        {"idle-exit", required_argument, NULL, 'i'}, {"ready-fd", required_argument, NULL, 'f'},
-        {"help", no_argument, NULL, 'h'},            {NULL, 0, NULL, 0},
+        {"config", required_argument, NULL, 'c'},
+        {"rundir", required_argument, NULL, 'r'},
+        {"idle-exit", required_argument, NULL, 'i'},
+        {"ready-fd", required_argument, NULL, 'f'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     int c;
     char *end = NULL;
@@ -114,7 +118,8 @@ static bool somebody_listens(const char *dir)
     return listens;
 }
 
-/* The one agent's lock; or, if another agent has it, waits until that one listens (-EEXIST) or is gone. */
+/* The one agent's lock; or, if another agent has it, waits until that one listens (-EEXIST) or is
+ * gone. */
 static int become_the_one(const char *dir)
 {
     int64_t until = loop_now() + TAKE_OVER_MS;
@@ -143,7 +148,9 @@ static int prepare(const struct options *options, struct agent *agent, char *why
     if (!err)
         err = paths_dir(base, config, &ns, agent->dir);
     if (err) {
-        snprintf(why, size, "the paths of the configuration and of the runtime directory must be absolute and shorter than %d bytes",
+        snprintf(why, size,
+                 "the paths of the configuration and of the runtime directory must be absolute and "
+                 "shorter than %d bytes",
                  PATHS_MAX);
         return err;
     }
@@ -198,7 +205,8 @@ int main(int argc, char **argv)
         return 0;
     }
     if (agent.lock_fd < 0) {
-        snprintf(why, sizeof why, "cannot take the lock of %s: %s", agent.dir, strerror(-agent.lock_fd));
+        snprintf(why, sizeof why, "cannot take the lock of %s: %s", agent.dir,
+                 strerror(-agent.lock_fd));
         report(&options.ready_fd, why);
         return EXIT_SYSTEM;
     }

@@ -46,7 +46,8 @@ void request_free(struct request *request)
         close(request->process.fd);
     }
     free(request);
-    agent->clients--;
+    if (agent->clients-- == CLIENTS_MAX && agent->listener.fd >= 0)
+        loop_add(agent->loop, &agent->listener, EPOLLIN);
     agent_idle_check(agent);
 }
 
@@ -80,7 +81,8 @@ static void read_command(struct request *request)
     request->command[strcspn(request->command, "\n")] = '\0';
 }
 
-/* The descriptor as an O_PATH one: a client without /proc sends the real thing, which would keep its lock alive. */
+/* The descriptor as an O_PATH one: a client without /proc sends the real thing, which would keep
+ * its lock alive. */
 static int path_only(int fd)
 {
     char link[40];
@@ -148,7 +150,8 @@ static void begin(struct request *request, const struct wire_msg *msg, int fd)
     }
     if (conf_key(rule, path, key, sizeof key) < 0) {
         close(fd);
-        request_fail(request, ENOLCK, "the cluster key of this path would be longer than 1024 bytes");
+        request_fail(request, ENOLCK,
+                     "the cluster key of this path would be longer than 1024 bytes");
         return;
     }
     request->mode = msg->mode == WIRE_SH ? ENTRY_SH : ENTRY_EX;
@@ -160,7 +163,8 @@ static void begin(struct request *request, const struct wire_msg *msg, int fd)
     read_command(request);
     dev_t dev = makedev(stx.stx_dev_major, stx.stx_dev_minor);
     struct file *file = file_get(agent, rule, key, path, dev, stx.stx_ino, fd);
-    /* A description that holds this mode already changes nothing, if the host's grant stands behind it. */
+    /* A description that holds this mode already changes nothing, if the host's grant stands behind
+     * it. */
     if (request->state == REQUEST_WAITING && msg->held == msg->mode &&
         file->cur.state == ENTRY_HELD && file->cur.mode >= request->mode && !file->stopping &&
         session_valid(agent->session)) {
@@ -209,10 +213,12 @@ static ssize_t receive(int connection, struct wire_msg *msg, int *fd)
 
 static void refuse_garbage(struct request *request, int err)
 {
-    log_line("pid %d sent a message that is none of the protocol's: connection closed", request->pid);
+    log_line("pid %d sent a message that is none of the protocol's: connection closed",
+             request->pid);
     request_fail(request, ENOLCK,
-                 err == -EPROTONOSUPPORT ? "the library and the running agent are of different versions"
-                                         : "the agent did not understand the library's message");
+                 err == -EPROTONOSUPPORT
+                     ? "the library and the running agent are of different versions"
+                     : "the agent did not understand the library's message");
 }
 
 static void heard(struct loop_fd *watch, uint32_t events)
@@ -276,9 +282,10 @@ static void accept_one(struct agent *agent, int fd)
     request->pid = peer.pid;
     request->uid = peer.uid;
     request->connection = (struct loop_fd){.fd = fd, .ready = heard, .owner = request};
-    request->process = (struct loop_fd){.fd = peer.pid > 0 ? (int)syscall(SYS_pidfd_open, peer.pid, 0) : -1,
-                                        .ready = process_ended,
-                                        .owner = request};
+    request->process =
+        (struct loop_fd){.fd = peer.pid > 0 ? (int)syscall(SYS_pidfd_open, peer.pid, 0) : -1,
+                         .ready = process_ended,
+                         .owner = request};
     agent->clients++;
     if (loop_add(agent->loop, &request->connection, EPOLLIN) < 0 ||
         (request->process.fd >= 0 && loop_add(agent->loop, &request->process, EPOLLIN) < 0))
@@ -289,7 +296,11 @@ static void knocked(struct loop_fd *watch, uint32_t events)
 {
     struct agent *agent = watch->owner;
     (void)events;
-    for (int i = 0; i < 64 && agent->clients < CLIENTS_MAX; i++) {
+    for (int i = 0; i < 64; i++) {
+        if (agent->clients == CLIENTS_MAX) {
+            loop_remove(agent->loop, watch); /* until one of them has gone */
+            break;
+        }
         int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0)
             break;

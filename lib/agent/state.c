@@ -38,22 +38,27 @@ static int make_one(const char *path, char *why, size_t why_size)
     struct statfs fs;
     if (mkdir(path, 0700) < 0 && errno != EEXIST) {
         int err = -errno;
-        snprintf(why, why_size, "cannot make the runtime directory %s: %s; set ETCDFLOCK_RUNDIR to a directory of yours",
+        snprintf(why, why_size,
+                 "cannot make the runtime directory %s: %s; set ETCDFLOCK_RUNDIR to a directory of "
+                 "yours",
                  path, strerror(-err));
         return err;
     }
     int fd = paths_open_dir(path, geteuid());
     if (fd < 0) {
-        snprintf(why, why_size, "the runtime directory %s %s; remove it or set ETCDFLOCK_RUNDIR", path,
-                 fd == -EPERM ? "belongs to another user or others may write to it" : strerror(-fd));
+        snprintf(
+            why, why_size, "the runtime directory %s %s; remove it or set ETCDFLOCK_RUNDIR", path,
+            fd == -EPERM ? "belongs to another user or others may write to it" : strerror(-fd));
         return fd;
     }
     int err = fstatfs(fd, &fs) < 0 ? -errno : 0;
     close(fd);
     unsigned long magic = (unsigned long)fs.f_type & 0xffffffffUL;
-    if (!err && (magic == NFS_SUPER_MAGIC || magic == SMB_SUPER_MAGIC || magic == CIFS_SUPER_MAGIC ||
-                 magic == SMB2_SUPER_MAGIC)) {
-        snprintf(why, why_size, "the runtime directory %s is on a network file system; set ETCDFLOCK_RUNDIR to a local one",
+    if (!err && (magic == NFS_SUPER_MAGIC || magic == SMB_SUPER_MAGIC ||
+                 magic == CIFS_SUPER_MAGIC || magic == SMB2_SUPER_MAGIC)) {
+        snprintf(why, why_size,
+                 "the runtime directory %s is on a network file system; set ETCDFLOCK_RUNDIR to a "
+                 "local one",
                  path);
         return -EINVAL;
     }

@@ -1,9 +1,10 @@
 /*
  * LOCK_NB on a file for which this host holds nothing.
  *
- * The truth about a try is in the hands of whoever is in possession: nobody (put an entry), readers that
- * can be joined, one of our agents (ask it, outside the queue, so that a failed try leaves nothing behind and fails
- * nobody else's), or somebody else, who cannot be asked. Those who only wait never make a try fail.
+ * The truth about a try is in the hands of whoever is in possession: nobody (put an entry), readers
+ * that can be joined, one of our agents (ask it, outside the queue, so that a failed try leaves
+ * nothing behind and fails nobody else's), or somebody else, who cannot be asked. Those who only
+ * wait never make a try fail.
  */
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -29,7 +30,8 @@ static void close_watch(struct try *try)
     try->look_after = false;
 }
 
-/* A reader that has waited for a while behind a writer of its own host, whose entry it cannot use. */
+/* A reader that has waited for a while behind a writer of its own host, whose entry it cannot use.
+ */
 static const struct request *patient_reader(struct file *file)
 {
     int64_t due = 0;

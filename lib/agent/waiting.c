@@ -1,4 +1,5 @@
-/* The entry that waits in the queue: enqueue, check, cancel, join, and its promotion to the one that holds. */
+/* The entry that waits in the queue: enqueue, check, cancel, join, and its promotion to the one
+ * that holds. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,8 @@
 
 /* ---- those ahead, and what became of their leases ---- */
 
-/* The agents among the predecessors, each once, without our own. Returns how many; writes at most `room`. */
+/* The agents among the predecessors, each once, without our own. Returns how many; writes at most
+ * `room`. */
 static size_t agents_ahead(const struct file *file, uint64_t *out, size_t room)
 {
     size_t n = 0;
@@ -42,7 +44,8 @@ static void add_session_reads(const struct file *file, struct txn *txn)
     }
     for (size_t i = 0; i < n; i++) {
         session_key_of(file->agent->conf, agents[i], key);
-        /* As it was when the entry went: a clean release by an agent that has left since shows as one. */
+        /* As it was when the entry went: a clean release by an agent that has left since shows as
+         * one. */
         if (agents[i] == file->watched_agent && file->watched_gone && !file->no_history)
             txn_get_at(txn, TXN_THEN, key, file->watched_gone);
         else
@@ -68,7 +71,8 @@ static bool session_found(const struct file *file, const struct etcd_reply *repl
     return false;
 }
 
-/* A predecessor that vanished together with its session has lost its lease: its host needs time to stop its holders. */
+/* A predecessor that vanished together with its session has lost its lease: its host needs time to
+ * stop its holders. */
 static void look_for_losses(struct file *file, const struct etcd_reply *reply,
                             const struct queue *queue)
 {
@@ -79,7 +83,8 @@ static void look_for_losses(struct file *file, const struct etcd_reply *reply,
             session_found(file, reply, gone->agent))
             continue;
         file->grace_until = loop_now() + LEASE_GRACE_MS;
-        log_line("%s: the lease of a host ahead of us was lost; waiting %d ms for it to stop its programs",
+        log_line("%s: the lease of a host ahead of us was lost; waiting %d ms for it to stop its "
+                 "programs",
                  file->key, LEASE_GRACE_MS);
     }
 }
@@ -145,7 +150,8 @@ static void watch_entry(struct file *file, const struct queue_entry *entry)
 
 /* ---- promotion ---- */
 
-/* The path may have changed while we waited (rename): those who asked ask again, under the key of today. */
+/* The path may have changed while we waited (rename): those who asked ask again, under the key of
+ * today. */
 static bool key_has_changed(struct file *file)
 {
     char path[AGENT_PATH_MAX];
@@ -187,7 +193,8 @@ static void promote(struct file *file)
     serve_first(file);
 }
 
-/* Readers of this host are there already and this reader may be one of them: no entry of its own is needed. */
+/* Readers of this host are there already and this reader may be one of them: no entry of its own is
+ * needed. */
 static void serve_under_cur(struct file *file)
 {
     for (struct request *r = file->first; r; r = r->next) {
@@ -198,8 +205,9 @@ static void serve_under_cur(struct file *file)
 
 /* ---- the decision ---- */
 
-/* A reader that has waited for a while, behind a waiter, while only readers hold: it joins them, because one
- * of them may be waiting for it. Sends the transaction and returns true if that is so. */
+/* A reader that has waited for a while, behind a waiter, while only readers hold: it joins them,
+ * because one of them may be waiting for it. Sends the transaction and returns true if that is so.
+ */
 static bool join_if_due(struct file *file, const struct queue *queue, int64_t revision)
 {
     size_t at;
@@ -227,7 +235,8 @@ static void decide(struct file *file, const struct queue *queue, size_t at, int6
     if (blocker != QUEUE_NONE) {
         if (join_if_due(file, queue, revision))
             return;
-        if (strcmp(queue->entries[blocker].name, file->cur.name) == 0 && file->cur.state != ENTRY_ABSENT)
+        if (strcmp(queue->entries[blocker].name, file->cur.name) == 0 &&
+            file->cur.state != ENTRY_ABSENT)
             stop_watch(file); /* our own: its release looks here again */
         else
             watch_entry(file, &queue->entries[blocker]);
@@ -323,8 +332,8 @@ static void refused(struct file *file, const char *why)
     loop_in(file->agent->loop, &file->recheck, 1000);
 }
 
-void next_done(struct session_txn *self, enum session_result result,
-               const struct etcd_reply *reply, const char *why)
+void next_done(struct session_txn *self, enum session_result result, const struct etcd_reply *reply,
+               const char *why)
 {
     struct file *file = self->owner;
     bool again = file->check_again;
@@ -391,7 +400,8 @@ void entries_step(struct file *file)
 {
     const struct request *need = first_in_need(file);
     struct entry *next = &file->next_entry;
-    if (file->cur.state == ENTRY_LEAVING && !session_pending(&file->cur_txn) && !file->cur_retry.place)
+    if (file->cur.state == ENTRY_LEAVING && !session_pending(&file->cur_txn) &&
+        !file->cur_retry.place)
         entries_release(file); /* etcd refused it; asked again */
     if (session_pending(&file->next_txn))
         return;

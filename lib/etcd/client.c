@@ -37,7 +37,8 @@ void client_note_success(struct etcd_client *client, size_t endpoint)
 void client_note_failure(struct etcd_client *client, size_t endpoint, const char *why)
 {
     int64_t now = loop_now();
-    snprintf(client->trouble, sizeof client->trouble, "%s: %s", client->conf->endpoints[endpoint], why);
+    snprintf(client->trouble, sizeof client->trouble, "%s: %s", client->conf->endpoints[endpoint],
+             why);
     if (!client->trouble_since)
         client->trouble_since = now;
     client->retry_at[endpoint] = now + etcd_backoff(client->failures[endpoint]++);
@@ -147,7 +148,8 @@ static void finish(struct etcd_request *request, enum etcd_outcome outcome,
     etcd_done *done = request->done;
     void *owner = request->owner;
     if (request->easy)
-        client->spare_easy[client->n_spare < SPARE_EASY ? client->n_spare++ : SPARE_EASY] = request->easy;
+        client->spare_easy[client->n_spare < SPARE_EASY ? client->n_spare++ : SPARE_EASY] =
+            request->easy;
     if (client->spare_easy[SPARE_EASY]) {
         curl_easy_cleanup(client->spare_easy[SPARE_EASY]);
         client->spare_easy[SPARE_EASY] = NULL;
@@ -186,7 +188,8 @@ static size_t collect(char *bytes, size_t size, size_t count, void *owner)
     return n;
 }
 
-static bool wants_login(const struct etcd_client *client, long status, const struct etcd_fault *fault)
+static bool wants_login(const struct etcd_client *client, long status,
+                        const struct etcd_fault *fault)
 {
     return client->conf->user &&
            (status == 401 || fault->code == 16 || strstr(fault->message, "invalid auth token") ||
@@ -217,13 +220,15 @@ static void answered(struct etcd_request *request, long status)
     struct etcd_reply reply;
     struct etcd_fault fault;
     char why[512];
-    int err = etcd_reply_parse(request->answer ? request->answer : "", request->len, &reply, &fault);
+    int err =
+        etcd_reply_parse(request->answer ? request->answer : "", request->len, &reply, &fault);
     if (err == 0 && status == 200) {
         if (client->cluster_id == 0)
             client->cluster_id = reply.cluster_id;
         if (reply.cluster_id && reply.cluster_id != client->cluster_id) {
             etcd_reply_free(&reply);
-            client_note_failure(client, request->endpoint, "answers for another cluster than before");
+            client_note_failure(client, request->endpoint,
+                                "answers for another cluster than before");
             finish(request, ETCD_UNKNOWN, NULL, client->trouble);
             return;
         }
@@ -241,7 +246,8 @@ static void answered(struct etcd_request *request, long status)
         return;
     }
     if (err == -EREMOTEIO)
-        snprintf(why, sizeof why, "%s", fault.message[0] ? fault.message : "an error without a message");
+        snprintf(why, sizeof why, "%s",
+                 fault.message[0] ? fault.message : "an error without a message");
     else
         snprintf(why, sizeof why, "HTTP status %ld with an answer that is not etcd's", status);
     if (err == -EREMOTEIO && is_refusal(status, &fault)) {
@@ -372,8 +378,8 @@ static int check_readable(const char *option, const char *file, char *why, size_
     return err;
 }
 
-int etcd_client_new(struct loop *loop, const struct conf *conf, struct etcd_client **out,
-                    char *why, size_t why_size)
+int etcd_client_new(struct loop *loop, const struct conf *conf, struct etcd_client **out, char *why,
+                    size_t why_size)
 {
     struct etcd_client *client = calloc(1, sizeof *client);
     if (!client) {

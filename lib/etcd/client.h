@@ -2,8 +2,8 @@
  * Requests to an etcd cluster through its JSON gateway, over libcurl's multi interface.
  *
  * One endpoint is used at a time. A request that cannot be sent or gets no answer moves on to the
- * next one; a failed endpoint is left alone for a while that doubles up to two seconds, with jitter. Logging in
- * (user and password) is done once for all requests that need it.
+ * next one; a failed endpoint is left alone for a while that doubles up to two seconds, with
+ * jitter. Logging in (user and password) is done once for all requests that need it.
  */
 #ifndef ETCDFLOCK_ETCD_CLIENT_H
 #define ETCDFLOCK_ETCD_CLIENT_H
@@ -17,8 +17,8 @@
 
 struct etcd_client;
 
-/* How a request ended. The difference between the last two is what keeps ghosts away: a request of unknown outcome may still be
- * carried out later. */
+/* How a request ended. The difference between the last two is what keeps ghosts away: a request of
+ * unknown outcome may still be carried out later. */
 enum etcd_outcome {
     ETCD_OK,      /* `reply` is the answer */
     ETCD_REFUSED, /* etcd said no; nothing was done */
@@ -26,23 +26,24 @@ enum etcd_outcome {
     ETCD_UNKNOWN, /* sent, and no answer or a senseless one */
 };
 
-/* `reply` is NULL unless the outcome is ETCD_OK, and is freed after the call. `why` is one line that names the
- * endpoint; "" for ETCD_OK. */
+/* `reply` is NULL unless the outcome is ETCD_OK, and is freed after the call. `why` is one line
+ * that names the endpoint; "" for ETCD_OK. */
 typedef void etcd_done(void *owner, enum etcd_outcome outcome, const struct etcd_reply *reply,
                        const char *why);
 
-/* The configuration must outlive the client. Returns 0, or a negative errno and *why (a static text or
- * one that lives as long as the client) if the password file or a certificate cannot be read. */
-int etcd_client_new(struct loop *loop, const struct conf *conf, struct etcd_client **out,
-                    char *why, size_t why_size);
+/* The configuration must outlive the client. Returns 0, or a negative errno and *why (a static text
+ * or one that lives as long as the client) if the password file or a certificate cannot be read. */
+int etcd_client_new(struct loop *loop, const struct conf *conf, struct etcd_client **out, char *why,
+                    size_t why_size);
 void etcd_client_free(struct etcd_client *client);
 
-/* POSTs `body` (heap, taken over; NULL counts as out of memory) to `path`. `done` is called exactly once,
- * never from inside this call. Returns a handle for etcd_cancel. */
+/* POSTs `body` (heap, taken over; NULL counts as out of memory) to `path`. `done` is called exactly
+ * once, never from inside this call. Returns a handle for etcd_cancel. */
 struct etcd_request *etcd_post(struct etcd_client *client, const char *path, char *body,
                                int timeout_ms, etcd_done *done, void *owner);
 
-/* Forgets a request whose owner goes away; `done` is not called. What etcd does with it is unknown. */
+/* Forgets a request whose owner goes away; `done` is not called. What etcd does with it is unknown.
+ */
 void etcd_cancel(struct etcd_request *request);
 
 /* The last failure, "endpoint: reason", or NULL if the last request had an answer. */
@@ -57,8 +58,8 @@ uint64_t etcd_requests_sent(const struct etcd_client *client);
 /* A delay in ms before a failed request is worth another try: exponential, with jitter. */
 int etcd_backoff(unsigned attempt);
 
-/* An open watch stream. Each line goes to `line`; `ended` is called once when the stream is over for any
- * reason but etcd_stream_close. */
+/* An open watch stream. Each line goes to `line`; `ended` is called once when the stream is over
+ * for any reason but etcd_stream_close. */
 struct etcd_stream;
 struct etcd_stream *etcd_stream_open(struct etcd_client *client, char *body,
                                      void (*line)(void *owner, const char *text, size_t len),

@@ -1,6 +1,6 @@
 /*
- * User and password: one login at a time for all requests that wait for it. Authenticating costs the server some
- * 70 ms of processor time, so that a token is used until etcd turns it down.
+ * User and password: one login at a time for all requests that wait for it. Authenticating costs
+ * the server some 70 ms of processor time, so that a token is used until etcd turns it down.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -28,8 +28,10 @@ static void logged_in(void *owner, enum etcd_outcome outcome, const struct etcd_
         client->token = strdup(reply->token);
         client->token_serial++;
     } else if (outcome == ETCD_REFUSED) {
-        /* A wrong password does not get better: the requests fail with this reason, their owners come back later. */
-        client_note_failure(client, client->current, strstr(why, ": ") ? strstr(why, ": ") + 2 : why);
+        /* A wrong password does not get better: the requests fail with this reason, their owners
+         * come back later. */
+        client_note_failure(client, client->current,
+                            strstr(why, ": ") ? strstr(why, ": ") + 2 : why);
     }
     struct etcd_request *next;
     for (struct etcd_request *request = client->requests; request; request = next) {

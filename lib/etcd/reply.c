@@ -1,7 +1,8 @@
 /*
- * 64-bit integers travel as strings. A field of value zero is left out: no `succeeded` means false, no
- * event `type` means PUT, a keep-alive without TTL means that the lease is gone. Errors come as
- * {"error","message","code"} up to 3.5 and {"code","message","details"} from 3.6 on, and within a stream as
+ * 64-bit integers travel as strings. A field of value zero is left out: no `succeeded` means false,
+ * no event `type` means PUT, a keep-alive without TTL means that the lease is gone. Errors come as
+ * {"error","message","code"} up to 3.5 and {"code","message","details"} from 3.6 on, and within a
+ * stream as
  * {"error":{…}}, in a stream with status 200 too.
  */
 #include "etcd/reply.h"
@@ -228,8 +229,7 @@ static int parse_reply(const cJSON *root, struct etcd_reply *out)
     return err;
 }
 
-int etcd_reply_parse(const char *text, size_t len, struct etcd_reply *out,
-                     struct etcd_fault *fault)
+int etcd_reply_parse(const char *text, size_t len, struct etcd_reply *out, struct etcd_fault *fault)
 {
     memset(out, 0, sizeof *out);
     cJSON *root;

@@ -22,10 +22,11 @@ struct etcd_range {
 
 /* What a transaction, a range or a lease request answered. */
 struct etcd_reply {
-    int64_t revision;    /* of the store, from the header; 0 if there was none */
-    uint64_t cluster_id; /* 0 if there was none */
-    bool succeeded;      /* which branch of a transaction ran */
-    struct etcd_range *results; /* one for each operation of that branch, empty for puts and deletes; one for a plain range */
+    int64_t revision;           /* of the store, from the header; 0 if there was none */
+    uint64_t cluster_id;        /* 0 if there was none */
+    bool succeeded;             /* which branch of a transaction ran */
+    struct etcd_range *results; /* one for each operation of that branch, empty for puts and
+                                   deletes; one for a plain range */
     size_t n_results;
     int64_t lease_ttl; /* s; 0 where the answer has none: for a keep-alive, the lease is gone */
     char *token;       /* of an authenticate request; or NULL */
@@ -38,8 +39,8 @@ struct etcd_fault {
     char message[256];
 };
 
-/* Reads one answer. 0; -EBADMSG if it is no JSON object or a part of it has the wrong type, -EREMOTEIO
- * if it is an error report (*fault says which), -ENOMEM. Free with etcd_reply_free. */
+/* Reads one answer. 0; -EBADMSG if it is no JSON object or a part of it has the wrong type,
+ * -EREMOTEIO if it is an error report (*fault says which), -ENOMEM. Free with etcd_reply_free. */
 int etcd_reply_parse(const char *text, size_t len, struct etcd_reply *out,
                      struct etcd_fault *fault);
 void etcd_reply_free(struct etcd_reply *reply);
@@ -49,7 +50,7 @@ const struct etcd_range *etcd_reply_range(const struct etcd_reply *reply, size_t
 
 /* One message of a watch stream. */
 struct etcd_event {
-    bool deleted; /* else put */
+    bool deleted;      /* else put */
     struct etcd_kv kv; /* of a deletion: only key and mod */
 };
 struct etcd_watch_reply {

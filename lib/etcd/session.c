@@ -97,7 +97,8 @@ static void finish(struct session_txn *txn, enum session_result result,
     txn->done(txn, result, reply, why);
 }
 
-/* Does the else branch's first read show our nonce? Then another compare failed, not the session's. */
+/* Does the else branch's first read show our nonce? Then another compare failed, not the session's.
+ */
 static bool still_mine(const struct session *session, const struct etcd_reply *reply)
 {
     const struct etcd_range *range = etcd_reply_range(reply, 0);
@@ -266,6 +267,7 @@ void session_replace_nonce(struct session *session, etcd_done *done)
     txn_if_value(&text, session->key, session->state.nonce[0]);
     txn_put(&text, TXN_THEN, session->key, session->state.nonce[1], session->state.lease);
     txn_get(&text, TXN_ELSE, session->key);
-    session->request = etcd_post(session->client, "/v3/kv/txn", txn_text(&text), TXN_TIMEOUT_MS, done, session);
+    session->request =
+        etcd_post(session->client, "/v3/kv/txn", txn_text(&text), TXN_TIMEOUT_MS, done, session);
     txn_free(&text);
 }

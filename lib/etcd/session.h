@@ -1,10 +1,11 @@
 /*
  * The agent's lease and session key, and transactions under them.
  *
- * The session key ROOT/session/LEASE lives on the lease; its value is a nonce. Every transaction compares it, so
- * that replacing the nonce kills every request that is still on its way. That is done whenever the outcome of a write is
- * unknown: first the new nonce, then the same question again. What a caller asks must therefore be safe to
- * ask twice; the answer of the else branch tells it what is there.
+ * The session key ROOT/session/LEASE lives on the lease; its value is a nonce. Every transaction
+ * compares it, so that replacing the nonce kills every request that is still on its way. That is
+ * done whenever the outcome of a write is unknown: first the new nonce, then the same question
+ * again. What a caller asks must therefore be safe to ask twice; the answer of the else branch
+ * tells it what is there.
  */
 #ifndef ETCDFLOCK_ETCD_SESSION_H
 #define ETCDFLOCK_ETCD_SESSION_H
@@ -22,23 +23,29 @@ struct session;
 
 /* What a later agent needs to take the session up again after this one was killed. */
 struct session_state {
-    int64_t lease;      /* 0: none */
+    int64_t lease; /* 0: none */
     int64_t ttl_ms;
-    char nonce[2][SESSION_NONCE_LEN + 1]; /* the one in force, and the one that may replace it (or "") */
+    char nonce[2][SESSION_NONCE_LEN +
+                  1]; /* the one in force, and the one that may replace it (or "") */
 };
 
 struct session_calls {
-    /* The session is there (`adopted`: taken over from the state given); transactions run from now on. */
+    /* The session is there (`adopted`: taken over from the state given); transactions run from now
+     * on. */
     void (*up)(void *owner, bool adopted);
-    /* The time line of lease_time.h has come to a point where holders are told (`last` false) or killed (true). */
+    /* The time line of lease_time.h has come to a point where holders are told (`last` false) or
+     * killed (true). */
     void (*stop_holders)(void *owner, bool last);
-    /* The lease is lost. Every transaction under way has ended with SESSION_LOST. A new session is opened by itself. */
+    /* The lease is lost. Every transaction under way has ended with SESSION_LOST. A new session is
+     * opened by itself. */
     void (*lost)(void *owner, const char *why);
-    /* etcd turned down the request for a session (rights, a full disk); it is asked again after a while. */
+    /* etcd turned down the request for a session (rights, a full disk); it is asked again after a
+     * while. */
     void (*refused)(void *owner, const char *why);
     /* To be stored before this returns. */
     void (*changed)(void *owner, const struct session_state *state);
-    /* A put of the session key was carried out at this revision: every watch of it must show that within a second. */
+    /* A put of the session key was carried out at this revision: every watch of it must show that
+     * within a second. */
     void (*heartbeat)(void *owner, int64_t revision);
 };
 
@@ -48,7 +55,8 @@ struct session *session_new(struct loop *loop, struct etcd_client *client, const
 /* Opens a session; takes up the one in `state` if it is still there (NULL: none to take up). */
 void session_open(struct session *session, const struct session_state *state);
 
-/* Revokes the lease, at best within `timeout_ms`, then calls `closed`. No transaction may be under way. */
+/* Revokes the lease, at best within `timeout_ms`, then calls `closed`. No transaction may be under
+ * way. */
 void session_close(struct session *session, int timeout_ms, void (*closed)(void *owner));
 void session_free(struct session *session);
 
@@ -69,8 +77,9 @@ enum session_result {
 
 /* One transaction; embedded in its owner, all zero but for the first four before it is sent. */
 struct session_txn {
-    /* Adds compares and operations; the session's own compare, and a read of the session key as first operation of
-     * the else branch, are there already. Called again for each time that it is sent. */
+    /* Adds compares and operations; the session's own compare, and a read of the session key as
+     * first operation of the else branch, are there already. Called again for each time that it is
+     * sent. */
     void (*build)(struct session_txn *self, struct txn *txn);
     void (*done)(struct session_txn *self, enum session_result result,
                  const struct etcd_reply *reply, const char *why);

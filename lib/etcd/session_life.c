@@ -122,7 +122,8 @@ static void keepalive_answered(void *owner, enum etcd_outcome outcome,
         return;
     }
     session->renew_attempts = 0;
-    /* The timer `dead` has not fired, so the old deadline still stands; a dead lease is never revived. */
+    /* The timer `dead` has not fired, so the old deadline still stands; a dead lease is never
+     * revived. */
     set_deadline(session, session->asked_at, reply->lease_ttl * 1000);
     loop_at(session->loop, &session->renew,
             session->asked_at + lease_renew_after(session->state.ttl_ms));
@@ -134,9 +135,9 @@ static void renew_due(struct loop_timer *timer)
 {
     struct session *session = timer->owner;
     session->asked_at = loop_now();
-    session->keepalive = etcd_post(session->client, "/v3/lease/keepalive",
-                                   lease_body(session->state.lease, 0, false),
-                                   lease_renew_timeout(session->state.ttl_ms), keepalive_answered, session);
+    session->keepalive = etcd_post(
+        session->client, "/v3/lease/keepalive", lease_body(session->state.lease, 0, false),
+        lease_renew_timeout(session->state.ttl_ms), keepalive_answered, session);
 }
 
 /* ---- opening ---- */
@@ -196,7 +197,8 @@ static void put_session(struct session *session)
     txn_if_create(&text, session->key, 0);
     txn_put(&text, TXN_THEN, session->key, session->state.nonce[0], session->state.lease);
     txn_get(&text, TXN_ELSE, session->key);
-    session->request = etcd_post(session->client, "/v3/kv/txn", txn_text(&text), OPEN_TIMEOUT_MS, session_put, session);
+    session->request = etcd_post(session->client, "/v3/kv/txn", txn_text(&text), OPEN_TIMEOUT_MS,
+                                 session_put, session);
     txn_free(&text);
 }
 
@@ -207,7 +209,8 @@ static void lease_answered(void *owner, enum etcd_outcome outcome, const struct 
     session->request = NULL;
     if (outcome == ETCD_REFUSED)
         session->calls.refused(session->owner, why);
-    /* After an unknown outcome the next try takes another number; a lease that nobody knows runs out by itself. */
+    /* After an unknown outcome the next try takes another number; a lease that nobody knows runs
+     * out by itself. */
     if (outcome != ETCD_OK || reply->lease_ttl <= 0) {
         start_over(session);
         return;
@@ -229,10 +232,9 @@ static void ask_lease(struct session *session)
     } while (!id);
     session->state.lease = (int64_t)id;
     session->asked_at = loop_now();
-    session->request =
-        etcd_post(session->client, "/v3/lease/grant",
-                  lease_body(session->state.lease, session->conf->ttl, false), OPEN_TIMEOUT_MS,
-                  lease_answered, session);
+    session->request = etcd_post(session->client, "/v3/lease/grant",
+                                 lease_body(session->state.lease, session->conf->ttl, false),
+                                 OPEN_TIMEOUT_MS, lease_answered, session);
 }
 
 /* ---- taking up the session of an agent that was killed ---- */
@@ -363,9 +365,9 @@ void session_close(struct session *session, int timeout_ms, void (*closed)(void 
         closed(session->owner);
         return;
     }
-    session->request = etcd_post(session->client, "/v3/lease/revoke",
-                                 lease_body(session->state.lease, 0, false), timeout_ms, revoked,
-                                 session);
+    session->request =
+        etcd_post(session->client, "/v3/lease/revoke", lease_body(session->state.lease, 0, false),
+                  timeout_ms, revoked, session);
 }
 
 void session_free(struct session *session)

@@ -7,7 +7,8 @@
 enum session_phase {
     PHASE_DOWN,       /* no lease; one is being asked for */
     PHASE_UP,         /* transactions are sent */
-    PHASE_RECOVERING, /* a write of unknown outcome: the nonce is being replaced, transactions wait */
+    PHASE_RECOVERING, /* a write of unknown outcome: the nonce is being replaced, transactions wait
+                       */
 };
 
 struct session {
@@ -19,11 +20,11 @@ struct session {
     enum session_phase phase;
     struct session_state state;
     char key[SESSION_KEY_MAX];
-    int64_t dead_at; /* loop_now; grants end then, before etcd's own deadline */
-    int64_t asked_at; /* when the keep-alive under way was sent */
+    int64_t dead_at;              /* loop_now; grants end then, before etcd's own deadline */
+    int64_t asked_at;             /* when the keep-alive under way was sent */
     struct etcd_request *request; /* of opening or recovering */
     struct etcd_request *keepalive;
-    struct loop_timer retry;  /* of opening or recovering */
+    struct loop_timer retry; /* of opening or recovering */
     struct loop_timer renew;
     struct loop_timer term, kill, dead;
     struct session_txn beat; /* re-puts the session key */

@@ -24,7 +24,8 @@ static bool add_number(cJSON *object, const char *name, int64_t number)
     return cJSON_AddStringToObject(object, name, text) != NULL;
 }
 
-/* The end of the range of all keys with this prefix: the prefix with its last byte, which is never 0xff here, one higher. */
+/* The end of the range of all keys with this prefix: the prefix with its last byte, which is never
+ * 0xff here, one higher. */
 static bool add_range_end(cJSON *object, const char *prefix)
 {
     size_t len = strlen(prefix);

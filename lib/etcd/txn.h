@@ -1,4 +1,5 @@
-/* Transactions of etcd, put together as JSON. Words as in etcd's documentation: compare, then, else. */
+/* Transactions of etcd, put together as JSON. Words as in etcd's documentation: compare, then,
+ * else. */
 #ifndef ETCDFLOCK_ETCD_TXN_H
 #define ETCDFLOCK_ETCD_TXN_H
 
@@ -18,7 +19,8 @@ void txn_init(struct txn *txn);
 void txn_free(struct txn *txn);
 
 /* Compares. A prefix compare holds for every key below the prefix, and on an empty range
- * it compares with a key whose revisions are zero: txn_if_none_below is what says "no key there". */
+ * it compares with a key whose revisions are zero: txn_if_none_below is what says "no key there".
+ */
 void txn_if_value(struct txn *txn, const char *key, const char *value);
 void txn_if_create(struct txn *txn, const char *key, int64_t revision); /* 0: absent */
 void txn_if_mod(struct txn *txn, const char *key, int64_t revision);
@@ -42,8 +44,8 @@ char *txn_text(const struct txn *txn);
 /* Bodies of the other requests; on the heap, or NULL without memory. */
 char *txn_range_text(const char *prefix, bool keys_only);
 
-/* One create request of a watch stream, or several, one after the other: appended to *body (NULL at first) on the heap.
- * 0 or -ENOMEM. */
+/* One create request of a watch stream, or several, one after the other: appended to *body (NULL at
+ * first) on the heap. 0 or -ENOMEM. */
 int txn_watch_text(char **body, const char *key, bool prefix);
 
 #endif

@@ -17,8 +17,8 @@ struct stream {
     struct etcd_stream *stream;
     char *body;
     unsigned expected, created; /* watches on it */
-    int64_t revision;  /* of the last `created` */
-    int64_t seen_beat; /* revision of the last event of the session key, or of `created` */
+    int64_t revision;           /* of the last `created` */
+    int64_t seen_beat;          /* revision of the last event of the session key, or of `created` */
 };
 
 struct watch {

@@ -1,12 +1,14 @@
 /*
  * Watches of single keys or prefixes, from "now" on.
  *
- * A watch that starts at a revision already past is served by a loop in etcd that runs every 100 ms; one without a start
- * revision is not. So a watch here starts at "now", and `ready` tells its owner to read once: what came before
- * is in that read, what comes after is an event. After a lost connection `ready` comes again.
+ * A watch that starts at a revision already past is served by a loop in etcd that runs every 100
+ * ms; one without a start revision is not. So a watch here starts at "now", and `ready` tells its
+ * owner to read once: what came before is in that read, what comes after is an event. After a lost
+ * connection `ready` comes again.
  *
- * One request holds few keys: with bodies of 576 bytes and more some watches are silently not made. Each
- * stream watches the own session key too: when that is put and a stream does not show it within a second, the stream is dead and is opened again.
+ * One request holds few keys: with bodies of 576 bytes and more some watches are silently not made.
+ * Each stream watches the own session key too: when that is put and a stream does not show it
+ * within a second, the stream is dead and is opened again.
  */
 #ifndef ETCDFLOCK_ETCD_WATCH_H
 #define ETCDFLOCK_ETCD_WATCH_H
@@ -19,7 +21,8 @@ struct watch_hub;
 struct watch;
 
 struct watch_calls {
-    /* All keys are watched from store revision `revision` on: read what there is now, if it may have changed before. */
+    /* All keys are watched from store revision `revision` on: read what there is now, if it may
+     * have changed before. */
     void (*ready)(void *owner, int64_t revision);
     void (*event)(void *owner, const struct etcd_event *event);
 };

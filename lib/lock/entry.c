@@ -18,8 +18,8 @@ void entry_name(const char *key, uint64_t lease, uint64_t number, char *out)
 bool entry_parse_name(const char *rest, uint64_t *lease, uint64_t *number)
 {
     char again[64];
-    if (strspn(rest, "0123456789abcdef") != 16 || rest[16] != '-' ||
-        rest[17] < '0' || rest[17] > '9')
+    if (strspn(rest, "0123456789abcdef") != 16 || rest[16] != '-' || rest[17] < '0' ||
+        rest[17] > '9')
         return false;
     char *end;
     *lease = strtoull(rest, &end, 16);

@@ -1,9 +1,10 @@
 /*
  * Entries of a lock's queue in etcd: their names and their values.
  *
- * A name is KEY/LEASE-N: sixteen hexadecimal digits of the lease, a dash, and a number that its agent never uses
- * again. A value is a small JSON object. A key below KEY/ that is not of this form, or whose value cannot be
- * read, is somebody else's (etcdctl lock, a Go program): it counts as exclusive.
+ * A name is KEY/LEASE-N: sixteen hexadecimal digits of the lease, a dash, and a number that its
+ * agent never uses again. A value is a small JSON object. A key below KEY/ that is not of this
+ * form, or whose value cannot be read, is somebody else's (etcdctl lock, a Go program): it counts
+ * as exclusive.
  */
 #ifndef ETCDFLOCK_LOCK_ENTRY_H
 #define ETCDFLOCK_LOCK_ENTRY_H
@@ -13,7 +14,7 @@
 #include <stdint.h>
 
 #define ENTRY_NAME_MAX 1100
-#define ENTRY_TEXT_MAX 64   /* of host and command */
+#define ENTRY_TEXT_MAX 64 /* of host and command */
 #define ENTRY_PATH_MAX 4096
 
 enum entry_mode { ENTRY_NONE, ENTRY_SH, ENTRY_EX };
@@ -21,9 +22,9 @@ enum entry_mode { ENTRY_NONE, ENTRY_SH, ENTRY_EX };
 /* What an entry's value says. */
 struct entry_value {
     enum entry_mode mode;
-    bool joined;   /* placed beside holders, past those who wait: held from the start */
-    int64_t token; /* fencing token if it is not the create revision; else 0 */
-    int64_t since; /* ms of wall-clock time, for people only */
+    bool joined;       /* placed beside holders, past those who wait: held from the start */
+    int64_t token;     /* fencing token if it is not the create revision; else 0 */
+    int64_t since;     /* ms of wall-clock time, for people only */
     uint64_t dev, ino; /* of the file, on its host */
     int pid;
     char host[ENTRY_TEXT_MAX];

@@ -1,8 +1,9 @@
 /*
  * The lease's time line. Every constant of it is here, and all of them follow from the TTL.
  *
- * With the default TTL of 15 s, second by second, counted from the moment the last successful keep-alive was SENT
- * (etcd's clock for it starts later, when the request arrives, so we are always on the early side):
+ * With the default TTL of 15 s, second by second, counted from the moment the last successful
+ * keep-alive was SENT (etcd's clock for it starts later, when the request arrives, so we are always
+ * on the early side):
  *
  *      0.00  keep-alive sent; etcd answers "15 s"
  *      5.00  the next keep-alive is due; if it fails it is sent again and again, to every endpoint
@@ -11,9 +12,10 @@
  *     14.25  the lease is dead for us, for ever, whatever a later answer says
  *     15.00  the earliest moment at which etcd gives the locks to others
  *
- * All of it is measured on CLOCK_BOOTTIME, which goes on during suspend and knows nothing of the wall clock.
- * A lease that is revoked or an entry that is deleted by somebody gives no such time: then the holders get
- * LEASE_GRACE_MS in all, which is what waiters of ours grant to the holders of a lost lease.
+ * All of it is measured on CLOCK_BOOTTIME, which goes on during suspend and knows nothing of the
+ * wall clock. A lease that is revoked or an entry that is deleted by somebody gives no such time:
+ * then the holders get LEASE_GRACE_MS in all, which is what waiters of ours grant to the holders of
+ * a lost lease.
  */
 #ifndef ETCDFLOCK_LOCK_LEASE_TIME_H
 #define ETCDFLOCK_LOCK_LEASE_TIME_H
@@ -41,7 +43,8 @@ static inline int64_t lease_dead_after(int64_t ttl)
     return ttl * 19 / 20;
 }
 
-/* How long a waiter whose predecessor vanished together with its session stays away from the lock. */
+/* How long a waiter whose predecessor vanished together with its session stays away from the lock.
+ */
 #define LEASE_GRACE_MS 2000
 
 /* Of the grace, how long the holders have between SIGTERM and SIGKILL. */

@@ -39,7 +39,8 @@ int queue_read(const struct etcd_range *range, const char *key, struct queue *ou
         return -ENOMEM;
     for (size_t i = 0; i < range->n; i++)
         read_entry(&range->kvs[i], strlen(key) + 1, &out->entries[i]);
-    /* etcd was asked for this order; that two hosts agree on it must not hang on what a server does. */
+    /* etcd was asked for this order; that two hosts agree on it must not hang on what a server
+     * does. */
     qsort(out->entries, out->n, sizeof *out->entries, by_create);
     return 0;
 }
@@ -129,7 +130,8 @@ bool queue_may_upgrade(const struct queue *queue, size_t at)
         if (i != at && queue_in_possession(queue, i))
             return false;
     }
-    /* Nobody in possession but us: then everybody earlier than us would be, so there is nobody earlier. */
+    /* Nobody in possession but us: then everybody earlier than us would be, so there is nobody
+     * earlier. */
     return true;
 }
 

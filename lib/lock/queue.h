@@ -1,9 +1,9 @@
 /*
  * A lock's queue as one read of etcd shows it, and what follows from it. Pure functions.
  *
- * Order is by create revision, the lowest first; that is the protocol of etcd's concurrency.Mutex. An entry
- * waits for every earlier entry that conflicts with it. The one exception is an entry that has joined holders past
- * those who wait: it is in possession wherever it stands.
+ * Order is by create revision, the lowest first; that is the protocol of etcd's concurrency.Mutex.
+ * An entry waits for every earlier entry that conflicts with it. The one exception is an entry that
+ * has joined holders past those who wait: it is in possession wherever it stands.
  */
 #ifndef ETCDFLOCK_LOCK_QUEUE_H
 #define ETCDFLOCK_LOCK_QUEUE_H
@@ -18,8 +18,8 @@
 struct queue_entry {
     const char *name; /* the whole key; belongs to the range it was read from */
     int64_t create, mod;
-    int64_t lease;     /* that etcd attaches it to */
-    uint64_t agent;    /* lease in the name; 0 for a foreign entry */
+    int64_t lease;  /* that etcd attaches it to */
+    uint64_t agent; /* lease in the name; 0 for a foreign entry */
     bool foreign;
     bool joined;
     enum entry_mode mode; /* EX for a foreign entry */
@@ -30,7 +30,8 @@ struct queue {
     size_t n;
 };
 
-/* Reads a range of the keys below KEY/, in create order. 0 or -ENOMEM. Free with queue_free; the range must live as long. */
+/* Reads a range of the keys below KEY/, in create order. 0 or -ENOMEM. Free with queue_free; the
+ * range must live as long. */
 int queue_read(const struct etcd_range *range, const char *key, struct queue *out);
 void queue_free(struct queue *queue);
 
@@ -38,8 +39,9 @@ void queue_free(struct queue *queue);
 
 size_t queue_find(const struct queue *queue, const char *name);
 
-/* The entry that the one at `at` has to wait for: the latest earlier one that conflicts, else a later
- * one that has joined and conflicts. QUEUE_NONE: it holds. Entries named `but` do not count (NULL: all count). */
+/* The entry that the one at `at` has to wait for: the latest earlier one that conflicts, else a
+ * later one that has joined and conflicts. QUEUE_NONE: it holds. Entries named `but` do not count
+ * (NULL: all count). */
 size_t queue_blocker(const struct queue *queue, size_t at, const char *but);
 
 /* Does the entry hold, by this read? */
@@ -54,8 +56,9 @@ enum queue_try {
 };
 enum queue_try queue_try(const struct queue *queue, enum entry_mode mode, size_t *at);
 
-/* May the shared entry at `at` become exclusive in place? Only if nobody else is in possession; those
- * who wait behind it go on waiting. Valid only together with the quiet compare at the revision of this read. */
+/* May the shared entry at `at` become exclusive in place? Only if nobody else is in possession;
+ * those who wait behind it go on waiting. Valid only together with the quiet compare at the
+ * revision of this read. */
 bool queue_may_upgrade(const struct queue *queue, size_t at);
 
 /* Does anybody who conflicts with a shared holder wait behind entry `at`? */

@@ -2,8 +2,8 @@
  * What the preload library and the agent say to each other.
  *
  * One connection per slow operation, SOCK_SEQPACKET, so that a message arrives whole or not at all.
- * Both ends are on one host and of one architecture; a 32-bit library speaks to a 64-bit agent, hence the
- * fixed sizes and no padding.
+ * Both ends are on one host and of one architecture; a 32-bit library speaks to a 64-bit agent,
+ * hence the fixed sizes and no padding.
  *
  *     library                          agent
  *     ACQUIRE + descriptor ─────────►
@@ -34,9 +34,10 @@ enum wire_op {
     WIRE_ACQUIRE = 1,
     WIRE_LOCKED,
     WIRE_BUSY,
-    WIRE_ERROR,      /* the kernel refused for another reason: `err` */
+    WIRE_ERROR, /* the kernel refused for another reason: `err` */
     WIRE_DROPPED,
-    WIRE_DOWNGRADED, /* the kernel lock went from exclusive to shared; with the descriptor, like ACQUIRE */
+    WIRE_DOWNGRADED, /* the kernel lock went from exclusive to shared; with the descriptor, like
+                        ACQUIRE */
     /* from the agent */
     WIRE_GO = 64,
     WIRE_OK,
@@ -56,10 +57,10 @@ struct wire_msg {
     uint32_t magic;
     uint16_t version;
     uint16_t op;
-    uint32_t mode;      /* enum wire_mode: what is asked for */
-    uint32_t held;      /* enum wire_mode: what the open file description holds already */
+    uint32_t mode; /* enum wire_mode: what is asked for */
+    uint32_t held; /* enum wire_mode: what the open file description holds already */
     uint32_t flags;
-    int32_t err;        /* ERROR, FAILED: a positive errno; ACQUIRE: the caller's descriptor number */
+    int32_t err; /* ERROR, FAILED: a positive errno; ACQUIRE: the caller's descriptor number */
     uint64_t path_hash; /* of the path the library matched; 0 if it could read none */
     char text[WIRE_TEXT_MAX];
 };
@@ -72,8 +73,8 @@ void wire_init(struct wire_msg *msg, enum wire_op op);
 /* Bytes of the message to send: the head and as much text as there is. */
 size_t wire_size(const struct wire_msg *msg);
 
-/* Is what was received, `got` bytes of it, a sound message? 0, or -EPROTO (garbage or a piece of a message) or
- * -EPROTONOSUPPORT (another version). Terminates the text. */
+/* Is what was received, `got` bytes of it, a sound message? 0, or -EPROTO (garbage or a piece of a
+ * message) or -EPROTONOSUPPORT (another version). Terminates the text. */
 int wire_check(struct wire_msg *msg, size_t got);
 
 /* Hash of a path as both ends compare it (FNV-1a, never 0). */

@@ -82,6 +82,7 @@ class Test:
         self.etcd = None if mode == "bare" else Etcd(os.environ["ENDPOINT"])
         self.lockers = []
         self.background = []
+        self.before = self.lock_keys()  # what an earlier case has left is its failure, not ours
 
     def host_dir(self, host):
         return os.environ[f"HOST_DIR_{host}"]
@@ -166,10 +167,20 @@ class Test:
     def leaves_nothing(self):
         """With every process gone, each agent has given back what the case held or asked for."""
         if self.etcd:
-            self.until(lambda: not self.left(), f"empty again; left: {self.left()}", EMPTY_SECONDS)
+            try:
+                self.until(lambda: not self.left(), "", EMPTY_SECONDS)
+            except Failure:
+                left = self.left()
+                if left:
+                    raise Failure(f"{EMPTY_SECONDS} s after its last process this is left: {left}") from None
+
+    def lock_keys(self):
+        if not self.etcd:
+            return set()
+        return {key for prefix in ("/t/", "/one/", "/etcdflock/ask/") for key, _ in self.etcd.keys(prefix)}
 
     def left(self):
-        return [key for prefix in ("/t/", "/one/", "/etcdflock/ask/") for key, _ in self.etcd.keys(prefix)]
+        return sorted(self.lock_keys() - self.before)
 
 
 def on_alarm(_number, _frame):
