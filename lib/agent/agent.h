@@ -288,6 +288,7 @@ void asks_forget(struct file *file);
 void loss_stop(struct file *file, bool kill_now);
 /* Nobody here holds the lost lock any more. */
 void loss_over(struct file *file);
+void loss_kill_due(struct loop_timer *timer);
 void loss_of_entry(struct file *file, const char *why);
 
 /* ---- adopt.c ---- */

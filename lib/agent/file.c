@@ -224,7 +224,7 @@ static void limit_due(struct loop_timer *timer)
 
 static void set_limit(struct request *request)
 {
-    struct file *file = request->file;
+    const struct file *file = request->file;
     request->timer.fire = limit_due;
     request->timer.owner = request;
     if (request->nb)
@@ -256,7 +256,7 @@ void file_add(struct file *file, struct request *request)
     request->join_at = request->arrived + JOIN_MS;
     if (request->upgrade && request->state == REQUEST_WAITING) {
         request->state = REQUEST_DROPPING;
-        request->timer = (struct loop_timer){.fire = drop_due, .owner = request};
+        request->timer.fire = drop_due;
         loop_in(file->agent->loop, &request->timer, DROP_MS);
         request_say(request, WIRE_DROP);
     }
@@ -546,6 +546,7 @@ static struct file *make(struct agent *agent, const struct conf_rule *rule, cons
     file->path = copy(path, "");
     file->step = (struct loop_later){.run = file_step, .owner = file};
     file->line_retry = (struct loop_timer){.fire = line_retry_due, .owner = file};
+    file->kill_timer = (struct loop_timer){.fire = loss_kill_due, .owner = file};
     entries_init(file);
     try_init(file);
     file->next = agent->files;

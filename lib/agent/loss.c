@@ -64,7 +64,7 @@ void loss_stop(struct file *file, bool kill_now)
     kernel_scan(file->agent->kernel, &file->scan);
 }
 
-static void kill_due(struct loop_timer *timer)
+void loss_kill_due(struct loop_timer *timer)
 {
     struct file *file = timer->owner;
     if (!file->stopping)
@@ -99,7 +99,6 @@ void loss_of_entry(struct file *file, const char *why)
     file->stopping = file->on_lost != CONF_LOST_IGNORE;
     if (file->stopping) {
         file->kill_at = loop_now() + LEASE_LOST_KILL_MS;
-        file->kill_timer = (struct loop_timer){.fire = kill_due, .owner = file};
         loop_in(file->agent->loop, &file->kill_timer, LOOK_AGAIN_MS);
     }
     file_poke(file);
