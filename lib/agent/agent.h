@@ -2,8 +2,11 @@
  * The agent's parts and how they hang together.
  *
  *     server.c     connections of the preload library  ─► requests
- *     file.c       one inode under one key: requests, pins, the kernel side
- *     entries.c    its entries in etcd: cur (held) and next (waiting)
+ *     file.c       one inode under one key: what can be done next
+ *     requests.c   its requests and their pins
+ *     observe.c    what the kernel shows of its lock
+ *     entries.c    its entry in etcd that is held
+ *     waiting.c    its entry in etcd that waits
  *     try.c        LOCK_NB without a grant: try, join, ask
  *     asks.c       other agents' asks, and the answers
  *     loss.c       stopping the holders of a lost lock
@@ -239,23 +242,36 @@ void request_end(struct request *request, enum wire_op op);
 void request_free(struct request *request);
 
 /* ---- file.c ---- */
+/* The file of an inode under a key, made if it is new. Takes `path_fd` over. */
 struct file *file_get(struct agent *agent, const struct conf_rule *rule, const char *key,
                       const char *path, dev_t dev, ino_t ino, int path_fd);
 /* The same for a file that is known by its path and inode only; found and opened in a thread. */
 struct file *file_get_named(struct agent *agent, const struct conf_rule *rule, const char *key,
                             const char *path, dev_t dev, ino_t ino);
 struct file *file_find_entry(struct agent *agent, const char *entry);
+/* Something has changed: the file's step runs soon. */
 void file_poke(struct file *file);
+void file_check_name(struct file *file);
+void file_free(struct file *file);
+
+/* ---- requests.c ---- */
 void file_add(struct file *file, struct request *request);
 void file_remove(struct file *file, struct request *request);
 void file_heard(struct request *request, const struct wire_msg *msg);
-void file_free(struct file *file);
 void file_fail_waiting(struct file *file, const char *why);
+/* Says GO, unless a revoked request is still to undo its lock on the same open file description. */
 void file_go(struct request *request);
-void file_check_name(struct file *file);
+bool file_is_undoing(const struct file *file, const struct request *request);
+
+/* ---- observe.c ---- */
 unsigned file_pins(const struct file *file);
+/* Tests the kernel lock, if no test is under way. */
 void file_test(struct file *file, enum entry_mode mode);
-bool file_is_busy(const struct file *file); /* something of it is still in etcd or on its way */
+void file_line_step(struct file *file);
+void file_opened(void *owner, int err);
+void file_freed(void *owner, int err);
+void file_tested(void *owner, enum entry_mode mode, int held);
+void file_retry_due(struct loop_timer *timer);
 
 /* ---- entries.c ---- */
 void entries_init(struct file *file);

@@ -167,7 +167,7 @@ static void begin(struct request *request, const struct wire_msg *msg, int fd)
      * it. */
     if (request->state == REQUEST_WAITING && msg->held == msg->mode &&
         file->cur.state == ENTRY_HELD && file->cur.mode >= request->mode && !file->stopping &&
-        session_valid(agent->session)) {
+        session_valid(agent->session) && !file_is_undoing(file, request)) {
         file->grants++;
         request_end(request, WIRE_OK);
         file_poke(file);
