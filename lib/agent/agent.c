@@ -152,6 +152,7 @@ static void look_for_deleted(struct agent *agent, const struct etcd_reply *reply
 {
     for (struct file *file = agent->files; file; file = file->next) {
         file_check_name(file);
+        owner_check(file);
         if (file->cur.state == ENTRY_HELD && !session_pending(&file->cur_txn) &&
             file->cur.create <= reply->revision && !has_key(&reply->keys, file->cur.name))
             loss_of_entry(file, "its entry in etcd was deleted by somebody");

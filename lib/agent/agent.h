@@ -9,6 +9,7 @@
  *     waiting.c    its entry in etcd that waits
  *     try.c        LOCK_NB without a grant: try, join, ask
  *     asks.c       other agents' asks, and the answers
+ *     owner.c      who is shown as the holder
  *     loss.c       stopping the holders of a lost lock
  *     adopt.c      what an agent that was killed has left
  *     agent.c      session, inbox, the regular look at the own keys
@@ -169,7 +170,7 @@ struct file {
     /* cluster side */
     struct entry cur, next_entry;
     struct session_txn cur_txn, next_txn, look_txn;
-    enum { CUR_RELEASE, CUR_DOWNGRADE, CUR_LOOK_UPGRADE, CUR_UPGRADE } cur_op;
+    enum { CUR_RELEASE, CUR_DOWNGRADE, CUR_LOOK_UPGRADE, CUR_UPGRADE, CUR_REFRESH } cur_op;
     enum { NEXT_ENQUEUE, NEXT_CHECK, NEXT_CANCEL, NEXT_JOIN } next_op;
     int64_t upgrade_revision; /* of the read that an upgrade in place relies on */
     bool upgrade_failed;      /* in place was not possible: the second entry does it */
@@ -197,6 +198,10 @@ struct file {
     struct kernel_scan scan;
     int64_t kill_at; /* loop_now */
     struct loop_timer kill_timer;
+
+    struct kernel_scan owner_scan;
+    bool owner_scanning;
+    int64_t owner_create; /* of the tenure that is looked at */
 };
 
 struct agent {
@@ -278,6 +283,8 @@ void entries_init(struct file *file);
 void entries_step(struct file *file);
 void entries_release(struct file *file);
 void entries_downgrade(struct file *file);
+/* Puts the value again, with another pid and command. */
+void entries_refresh(struct file *file);
 void entries_upgrade(struct file *file);
 void entries_look(struct file *file);
 void entries_hold(struct file *file, const struct entry *entry);
@@ -306,6 +313,12 @@ void loss_stop(struct file *file, bool kill_now);
 void loss_over(struct file *file);
 void loss_kill_due(struct loop_timer *timer);
 void loss_of_entry(struct file *file, const char *why);
+
+/* ---- owner.c ---- */
+/* The name of a process's program; "" if it has gone. */
+void owner_command(pid_t pid, char out[ENTRY_TEXT_MAX]);
+/* Looks for the present holder if the one in the entry's value has ended. */
+void owner_check(struct file *file);
 
 /* ---- adopt.c ---- */
 void adopt_start(struct agent *agent);

@@ -85,6 +85,11 @@ static void build_cur(struct session_txn *self, struct txn *txn)
         add_put(file, txn, &changed);
         txn_get(txn, TXN_ELSE, file->cur.name);
         break;
+    case CUR_REFRESH:
+        txn_if_mod(txn, file->cur.name, file->cur.mod);
+        add_put(file, txn, &changed);
+        txn_get(txn, TXN_ELSE, file->cur.name);
+        break;
     case CUR_LOOK_UPGRADE:
         txn_get_below(txn, TXN_THEN, file->prefix);
         break;
@@ -172,11 +177,12 @@ static void cur_done(struct session_txn *self, enum session_result result,
             send_cur(file, CUR_LOOK_UPGRADE); /* somebody came; look again */
     } else if (result == SESSION_DONE) {
         file->cur.mod = reply->revision;
-        file->cur.mode = file->cur_op == CUR_UPGRADE ? ENTRY_EX : ENTRY_SH;
         if (file->cur_op == CUR_UPGRADE) {
+            file->cur.mode = ENTRY_EX;
             file->cur.token = reply->revision;
             assign_upgrade(file);
-        } else {
+        } else if (file->cur_op == CUR_DOWNGRADE) {
+            file->cur.mode = ENTRY_SH;
             entries_check(file);
         }
     }
@@ -193,6 +199,11 @@ void entries_downgrade(struct file *file)
 {
     if (file->cur.mode == ENTRY_EX)
         send_cur(file, CUR_DOWNGRADE);
+}
+
+void entries_refresh(struct file *file)
+{
+    send_cur(file, CUR_REFRESH);
 }
 
 void entries_upgrade(struct file *file)

@@ -142,7 +142,7 @@ static void file_step(struct loop_later *job)
     try_step(file);
     file_line_step(file);
     if (file->opened && !file->first && !file_is_busy(file) && !file->stopping && !file->scanning &&
-        !file->step.queued)
+        !file->owner_scanning && !file->step.queued)
         file_free(file);
 }
 

@@ -69,18 +69,6 @@ void request_fail(struct request *request, int err, const char *why)
 
 /* ---- the first message ---- */
 
-static void read_command(struct request *request)
-{
-    char path[40];
-    snprintf(path, sizeof path, "/proc/%d/comm", request->pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd < 0 ? 0 : read(fd, request->command, sizeof request->command - 1);
-    if (fd >= 0)
-        close(fd);
-    request->command[got > 0 ? got : 0] = '\0';
-    request->command[strcspn(request->command, "\n")] = '\0';
-}
-
 /* The descriptor as an O_PATH one: a client without /proc sends the real thing, which would keep
  * its lock alive. */
 static int path_only(int fd)
@@ -160,7 +148,7 @@ static void begin(struct request *request, const struct wire_msg *msg, int fd)
     request->upgrade = msg->held == WIRE_SH && request->mode == ENTRY_EX;
     request->arrived = loop_now();
     request->state = msg->op == WIRE_DOWNGRADED ? REQUEST_DOWNGRADE : REQUEST_WAITING;
-    read_command(request);
+    owner_command(request->pid, request->command);
     dev_t dev = makedev(stx.stx_dev_major, stx.stx_dev_minor);
     struct file *file = file_get(agent, rule, key, path, dev, stx.stx_ino, fd);
     /* A description that holds this mode already changes nothing, if the host's grant stands behind
