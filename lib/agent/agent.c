@@ -187,20 +187,35 @@ static bool is_known(struct agent *agent, const char *key)
            file_find_entry(agent, key);
 }
 
-/* A key on our lease that we know nothing of blocks others for nothing. */
+static void delete_stray(struct agent *agent, const char *key)
+{
+    struct stray *stray = calloc(1, sizeof *stray);
+    if (!stray)
+        return;
+    log_line("%s: an entry on our lease that nobody needs: deleted", key);
+    snprintf(stray->key, sizeof stray->key, "%s", key);
+    stray->txn = (struct session_txn){.build = stray_build, .done = stray_done, .owner = stray};
+    session_send(agent->session, &stray->txn);
+}
+
+/* A key on our lease that we know nothing of blocks others for nothing. It is one only if the next look
+ * shows it again: the list may be older than a release that has just been answered. */
 static void delete_strays(struct agent *agent, const struct etcd_range *keys)
 {
-    for (size_t i = 0; i < keys->n; i++) {
-        if (is_known(agent, keys->kvs[i].key))
+    size_t n = 0;
+    for (size_t i = 0; i < keys->n && n < SUSPECTS; i++) {
+        const char *key = keys->kvs[i].key;
+        if (is_known(agent, key))
             continue;
-        struct stray *stray = calloc(1, sizeof *stray);
-        if (!stray)
-            return;
-        log_line("%s: an entry on our lease that nobody needs: deleted", keys->kvs[i].key);
-        snprintf(stray->key, sizeof stray->key, "%s", keys->kvs[i].key);
-        stray->txn = (struct session_txn){.build = stray_build, .done = stray_done, .owner = stray};
-        session_send(agent->session, &stray->txn);
+        bool again = false;
+        for (size_t j = 0; j < SUSPECTS && !again; j++)
+            again = agent->suspects[j] == wire_hash(key, strlen(key));
+        if (again)
+            delete_stray(agent, key);
+        agent->fresh_suspects[n++] = wire_hash(key, strlen(key));
     }
+    memcpy(agent->suspects, agent->fresh_suspects, sizeof agent->suspects);
+    memset(agent->fresh_suspects, 0, sizeof agent->fresh_suspects);
 }
 
 static void swept(void *owner, enum etcd_outcome outcome, const struct etcd_reply *reply,

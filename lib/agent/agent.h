@@ -37,6 +37,7 @@
     1000 /* a blocked reader joins other hosts' readers after that, so that nested readers never   \
             hang */
 #define RECHECK_MS     5000 /* bounds what a watch may have missed */
+#define SUSPECTS       64
 #define AGENT_PATH_MAX ENTRY_PATH_MAX
 
 struct agent;
@@ -170,10 +171,19 @@ struct file {
     /* cluster side */
     struct entry cur, next_entry;
     struct session_txn cur_txn, next_txn, look_txn;
-    enum { CUR_RELEASE, CUR_DOWNGRADE, CUR_LOOK_UPGRADE, CUR_UPGRADE, CUR_REFRESH } cur_op;
+    enum {
+        CUR_RELEASE,
+        CUR_DOWNGRADE,
+        CUR_LOOK_UPGRADE,
+        CUR_UPGRADE,
+        CUR_REFRESH,
+        CUR_LOOK_TURN
+    } cur_op;
     enum { NEXT_ENQUEUE, NEXT_CHECK, NEXT_CANCEL, NEXT_JOIN } next_op;
     int64_t upgrade_revision; /* of the read that an upgrade in place relies on */
-    bool upgrade_failed;      /* in place was not possible: the second entry does it */
+    int64_t held_since;       /* loop_now: when the turn began */
+    bool contested; /* by others than this file, at the last read of the queue under this grant */
+    bool upgrade_failed; /* in place was not possible: the second entry does it */
     bool downgrade_wanted;
     struct watch *watch; /* of the blocker */
     char watched[ENTRY_NAME_MAX];
@@ -188,7 +198,7 @@ struct file {
     int64_t join_revision, join_holder_create;
     char join_holder[ENTRY_NAME_MAX];
     bool no_history; /* the revision of a deletion has been compacted */
-    struct loop_timer recheck, turn, cur_retry;
+    struct loop_timer recheck, turn, cur_retry, need;
     struct try try;
     struct ask *asks;
 
@@ -229,6 +239,9 @@ struct agent {
     bool inbox_again;
     struct loop_timer sweep, idle;
     struct etcd_request *sweep_request;
+    uint64_t suspects[SUSPECTS],
+        fresh_suspects
+            [SUSPECTS];   /* hashes of keys on our lease that nobody knew at the last look */
     int64_t idle_exit_ms; /* negative: stays */
     struct session_txn adopt_txn;
     bool adopting; /* requests wait until what a killed agent left is sorted out */
@@ -273,6 +286,8 @@ unsigned file_pins(const struct file *file);
 /* Tests the kernel lock, if no test is under way. */
 void file_test(struct file *file, enum entry_mode mode);
 void file_line_step(struct file *file);
+/* The lock is free here and the grant goes on: GO to those who are first, or release. */
+void file_serve_turn(struct file *file);
 void file_opened(void *owner, int err);
 void file_freed(void *owner, int err);
 void file_tested(void *owner, enum entry_mode mode, int held);
@@ -287,6 +302,9 @@ void entries_downgrade(struct file *file);
 void entries_refresh(struct file *file);
 void entries_upgrade(struct file *file);
 void entries_look(struct file *file);
+/* The turn is over and programs of this host wait: goes on under the same grant if nobody else waits. */
+void entries_look_turn(struct file *file);
+void entries_note_others(struct file *file, const struct queue *queue);
 void entries_hold(struct file *file, const struct entry *entry);
 void entries_forget(struct file *file);
 char *entries_value(const struct file *file, const struct entry *entry);

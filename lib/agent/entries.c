@@ -90,6 +90,7 @@ static void build_cur(struct session_txn *self, struct txn *txn)
         add_put(file, txn, &changed);
         txn_get(txn, TXN_ELSE, file->cur.name);
         break;
+    case CUR_LOOK_TURN:
     case CUR_LOOK_UPGRADE:
         txn_get_below(txn, TXN_THEN, file->prefix);
         break;
@@ -150,6 +151,38 @@ static void look_upgrade_done(struct file *file, const struct etcd_reply *reply)
     }
 }
 
+/* The turn is over: does anybody else want the lock? */
+static void look_turn_done(struct file *file, const struct etcd_reply *reply)
+{
+    struct queue queue;
+    if (queue_read(session_range(reply, 0), file->key, &queue))
+        abort(); /* out of memory; see loop_at */
+    bool there = queue_find(&queue, file->cur.name) != QUEUE_NONE;
+    entries_note_others(file, &queue);
+    queue_free(&queue);
+    if (!there) {
+        loss_of_entry(file, "its entry in etcd was deleted");
+    } else if (file->contested) {
+        entries_release(file);
+    } else {
+        file->held_since = loop_now();
+        file_serve_turn(file);
+    }
+}
+
+void entries_note_others(struct file *file, const struct queue *queue)
+{
+    uint64_t own = (uint64_t)session_lease(file->agent->session);
+    file->contested = false;
+    for (size_t i = 0; i < queue->n; i++) {
+        const struct queue_entry *entry = &queue->entries[i];
+        /* Another file of this host with the same key counts as somebody else. */
+        if (entry->agent != own || (strcmp(entry->name, file->cur.name) != 0 &&
+                                    strcmp(entry->name, file->next_entry.name) != 0))
+            file->contested = true;
+    }
+}
+
 static void cur_retry_due(struct loop_timer *timer)
 {
     file_poke(timer->owner);
@@ -169,6 +202,8 @@ static void cur_done(struct session_txn *self, enum session_result result,
             entries_check(file);
     } else if (result == SESSION_DONE && file->cur_op == CUR_LOOK_UPGRADE) {
         look_upgrade_done(file, reply);
+    } else if (result == SESSION_DONE && file->cur_op == CUR_LOOK_TURN) {
+        look_turn_done(file, reply);
     } else if (result == SESSION_DONE && !reply->succeeded) {
         reread_cur(file, session_range(reply, 0));
         if (file->cur_op == CUR_UPGRADE && file->cur.mode == ENTRY_EX)
@@ -199,6 +234,11 @@ void entries_downgrade(struct file *file)
 {
     if (file->cur.mode == ENTRY_EX)
         send_cur(file, CUR_DOWNGRADE);
+}
+
+void entries_look_turn(struct file *file)
+{
+    send_cur(file, CUR_LOOK_TURN);
 }
 
 void entries_refresh(struct file *file)
@@ -269,6 +309,13 @@ void entries_hold(struct file *file, const struct entry *entry)
     if (!file->cur.token)
         file->cur.token = file->cur.create;
     file->upgrade_failed = false;
+    file->contested = false;
+    file->held_since = loop_now();
+}
+
+static void need_due(struct loop_timer *timer)
+{
+    file_poke(timer->owner);
 }
 
 static void recheck_due(struct loop_timer *timer)
@@ -284,6 +331,7 @@ void entries_init(struct file *file)
         .build = build_look, .done = look_done, .owner = file, .read_only = true};
     file->recheck = (struct loop_timer){.fire = recheck_due, .owner = file};
     file->turn = (struct loop_timer){.fire = turn_due, .owner = file};
+    file->need = (struct loop_timer){.fire = need_due, .owner = file};
     file->cur_retry = (struct loop_timer){.fire = cur_retry_due, .owner = file};
 }
 
@@ -295,6 +343,7 @@ void entries_forget(struct file *file)
     session_forget(&file->look_txn);
     loop_cancel(loop, &file->recheck);
     loop_cancel(loop, &file->turn);
+    loop_cancel(loop, &file->need);
     loop_cancel(loop, &file->cur_retry);
     if (file->watch)
         watch_close(file->watch);

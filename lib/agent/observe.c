@@ -43,16 +43,43 @@ static bool is_dropping(const struct file *file)
     return false;
 }
 
-/* Nobody here holds the lock, at a moment since the last GO: who is next? */
+/* GO to the first of those who wait, and with a reader to the readers behind it. False if this grant does not
+ * serve the first of them. */
+static bool serve_first(struct file *file)
+{
+    bool any = false;
+    for (struct request *r = file->first; r; r = r->next) {
+        if (r->state != REQUEST_WAITING || r->nb)
+            continue;
+        if (r->mode > file->cur.mode || (any && r->mode == ENTRY_EX))
+            break;
+        file_go(r);
+        any = any || r->state == REQUEST_PINNED;
+        if (r->mode == ENTRY_EX)
+            break;
+    }
+    return any;
+}
+
+void file_serve_turn(struct file *file)
+{
+    if (!serve_first(file))
+        entries_release(file);
+}
+
+/* Nobody here holds the lock, at a moment since the last GO: who is next? For the length of a turn it is
+ * the host's own, without a word to etcd. Then those who wait elsewhere are served first. */
 static void came_free(struct file *file)
 {
     bool gone = false;
+    bool waiting = false;
     struct request *upgrade = NULL;
     if (is_dropping(file))
         return;
     for (struct request *r = file->first; r; r = r->next) {
         if (r->state != REQUEST_WAITING)
             continue;
+        waiting = waiting || !r->nb;
         if (r->kernel_busy && !(gone && (r->mode == ENTRY_EX || file->cur.mode == ENTRY_EX))) {
             r->kernel_busy = false; /* if it cannot go yet, serve says GO later */
             file_go(r); /* the grant was made for it, a program without the library was quicker */
@@ -63,10 +90,17 @@ static void came_free(struct file *file)
     }
     if (gone)
         return;
+    unsigned turn = file->agent->conf->turn;
     if (upgrade && file->cur.mode == ENTRY_SH && !file->upgrade_failed)
         entries_upgrade(file);
-    else
+    else if (!waiting || turn == 0)
         entries_release(file);
+    else if (loop_now() < file->held_since + turn)
+        file_serve_turn(file);
+    else if (file->contested)
+        entries_release(file);
+    else
+        entries_look_turn(file);
 }
 
 void file_freed(void *owner, int err)

@@ -272,6 +272,8 @@ static void evaluate(struct file *file, const struct etcd_reply *reply,
         if (with_sessions)
             look_for_losses(file, reply, &queue);
         remember_predecessors(file, &queue, at);
+        if (file->cur.state == ENTRY_HELD)
+            entries_note_others(file, &queue);
         decide(file, &queue, at, reply->revision);
     }
     queue_free(&queue);
@@ -380,7 +382,18 @@ void entries_check(struct file *file)
 
 /* ---- who needs an entry ---- */
 
-static const struct request *first_in_need(const struct file *file)
+/* While the host holds the lock, a request first waits for a turn: most are served under the present grant. */
+static bool in_turn(struct file *file, const struct request *request)
+{
+    int64_t due = request->arrived + file->agent->conf->turn;
+    if (file->cur.state != ENTRY_HELD || file->next_entry.state != ENTRY_ABSENT ||
+        loop_now() >= due)
+        return false;
+    loop_at(file->agent->loop, &file->need, due);
+    return true;
+}
+
+static const struct request *first_in_need(struct file *file)
 {
     for (const struct request *r = file->first; r; r = r->next) {
         if (r->state != REQUEST_WAITING || r->nb || r->assigned)
@@ -391,7 +404,7 @@ static const struct request *first_in_need(const struct file *file)
             if (r->upgrade && !file->upgrade_failed)
                 continue;
         }
-        return r;
+        return in_turn(file, r) ? NULL : r;
     }
     return NULL;
 }

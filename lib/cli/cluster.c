@@ -42,11 +42,14 @@ static void end(struct cluster *cluster, int result)
     loop_stop(cluster->loop);
 }
 
-/* Reasons begin with their endpoint; the same one again says nothing new. */
+/* Reasons begin with their endpoint; what it says the second time is of no interest. */
 static void add_reason(struct cluster *cluster, const char *why)
 {
+    char endpoint[300]; /* "http://HOST:PORT: " */
+    const char *end = strstr(why, ": ");
     size_t len = strlen(cluster->reasons);
-    if (!strstr(cluster->reasons, why))
+    snprintf(endpoint, sizeof endpoint, "%.*s", end ? (int)(end - why) + 2 : 0, why);
+    if (!endpoint[0] || !strstr(cluster->reasons, endpoint))
         snprintf(cluster->reasons + len, sizeof cluster->reasons - len, "%s%s", len ? "; " : "",
                  why);
 }

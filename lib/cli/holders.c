@@ -13,6 +13,19 @@
 
 /* ---- whose queue is a key in? ---- */
 
+/* What all keys in the queues of a rule begin with, as far as it can be said. */
+static void queue_prefix(const struct conf_rule *rule, char out[PREFIX_MAX])
+{
+    conf_key_prefix(rule, out, PREFIX_MAX);
+    if (strpbrk(rule->key, "{}") == NULL)
+        strcat(out, "/"); /* one key, no placeholder */
+    else if (strncmp(rule->key, "{path}", 6) == 0 || strncmp(rule->key, "{dir}", 5) == 0)
+        strcpy(out, "%2F"); /* an absolute path: no need to read all of etcd */
+    /* The range's end is the prefix with its last byte counted up. */
+    while (out[0] && (unsigned char)out[strlen(out) - 1] == 0xff)
+        out[strlen(out) - 1] = '\0';
+}
+
 static size_t count_slashes(const char *text)
 {
     size_t n = 0;
@@ -54,7 +67,7 @@ size_t holders_lock_key(const struct conf *conf, const char *entry, const struct
     char prefix[PREFIX_MAX];
     for (size_t i = 0; i < conf->n_rules; i++) {
         const struct conf_rule *candidate = &conf->rules[i];
-        conf_key_prefix(candidate, prefix, sizeof prefix);
+        queue_prefix(candidate, prefix);
         if (strncmp(entry, prefix, strlen(prefix)) != 0)
             continue;
         size_t len = key_length(candidate->key, entry);
@@ -183,19 +196,6 @@ static void take_range(void *owner, const struct etcd_range *range)
 }
 
 /* ---- which ranges to read ---- */
-
-/* What all keys in the queues of a rule begin with, as far as it can be said. */
-static void queue_prefix(const struct conf_rule *rule, char out[PREFIX_MAX])
-{
-    conf_key_prefix(rule, out, PREFIX_MAX);
-    if (strpbrk(rule->key, "{}") == NULL)
-        strcat(out, "/"); /* one key, no placeholder */
-    else if (strncmp(rule->key, "{path}", 6) == 0 || strncmp(rule->key, "{dir}", 5) == 0)
-        strcpy(out, "%2F"); /* an absolute path: no need to read all of etcd */
-    /* The range's end is the prefix with its last byte counted up. */
-    while (out[0] && (unsigned char)out[strlen(out) - 1] == 0xff)
-        out[strlen(out) - 1] = '\0';
-}
 
 static int by_text(const void *a, const void *b)
 {

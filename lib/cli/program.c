@@ -145,7 +145,7 @@ static int check_loader(struct check *check, const char *path, const struct elf_
 
 static int check_elf(struct check *check, const char *path, int fd, const struct elf_file *file)
 {
-    struct elf_file *library = malloc(sizeof *library);
+    struct elf_file *library = calloc(1, sizeof *library);
     const char *fault = privilege_fault(fd);
     int err = library ? 0 : -ENOMEM;
     if (!err && fault)

@@ -30,7 +30,8 @@ static int put_back(struct walk *walk, const char *text)
 {
     char rest[sizeof walk->left];
     strcpy(rest, walk->left);
-    int n = snprintf(walk->left, sizeof walk->left, "%s/%s", text, rest);
+    const char *slash = rest[0] && rest[0] != '/' ? "/" : "";
+    int n = snprintf(walk->left, sizeof walk->left, "%s%s%s", text, slash, rest);
     return n >= 0 && (size_t)n < sizeof walk->left ? 0 : -ENAMETOOLONG;
 }
 
@@ -54,7 +55,7 @@ static int follow(struct walk *walk)
     return put_back(walk, target);
 }
 
-/* Appends one part; `more` parts follow. */
+/* Appends one part; `more`: a slash follows. */
 static int step_down(struct walk *walk, const char *part, bool more)
 {
     struct stat st;
@@ -105,7 +106,7 @@ int real_path(const char *given, char out[PATH_MAX])
         err = put_back(&walk, here);
     }
     while (!err && next_part(&walk, part)) {
-        bool more = walk.left[strspn(walk.left, "/")] != '\0';
+        bool more = walk.left[0] != '\0';
         if (strcmp(part, "..") == 0)
             step_up(&walk);
         else if (strcmp(part, ".") != 0)
