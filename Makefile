@@ -10,7 +10,7 @@ BUILD   ?= build
 WARN    = -Wall -Wextra -Werror -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla
 HARDEN  = -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIC -fno-strict-aliasing
 CFLAGS  ?= -O2 -g
-ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(CFLAGS) $(WARN) $(HARDEN) $(SANITIZE) -Ilib -MMD -MP
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(CFLAGS) $(WARN) $(HARDEN) $(SANITIZE) -Ilib -MMD -MP -DETCDFLOCK_LIBDIR='"$(PREFIX)/lib"'
 LDHARDEN = -Wl,-z,relro,-z,now,-z,noexecstack
 # The library runs inside programs that know nothing of a sanitizer's run-time library: only what traps goes in.
 GUEST_CFLAGS = -std=c11 -D_GNU_SOURCE $(CFLAGS) $(WARN) $(HARDEN) $(GUEST_SANITIZE) -fvisibility=hidden -ftls-model=initial-exec \

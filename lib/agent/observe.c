@@ -67,8 +67,8 @@ void file_serve_turn(struct file *file)
         entries_release(file);
 }
 
-/* Nobody here holds the lock, at a moment since the last GO: who is next? For the length of a turn it is
- * the host's own, without a word to etcd. Then those who wait elsewhere are served first. */
+/* Nobody here holds the lock, at a moment since the last GO: who is next? Whoever is known to wait elsewhere;
+ * else the host's own, and once in a turn etcd is asked whether somebody else has come. */
 static void came_free(struct file *file)
 {
     bool gone = false;
@@ -93,12 +93,10 @@ static void came_free(struct file *file)
     unsigned turn = file->agent->conf->turn;
     if (upgrade && file->cur.mode == ENTRY_SH && !file->upgrade_failed)
         entries_upgrade(file);
-    else if (!waiting || turn == 0)
+    else if (!waiting || turn == 0 || file->contested)
         entries_release(file);
     else if (loop_now() < file->held_since + turn)
         file_serve_turn(file);
-    else if (file->contested)
-        entries_release(file);
     else
         entries_look_turn(file);
 }

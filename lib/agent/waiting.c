@@ -272,9 +272,9 @@ static void evaluate(struct file *file, const struct etcd_reply *reply,
         if (with_sessions)
             look_for_losses(file, reply, &queue);
         remember_predecessors(file, &queue, at);
+        decide(file, &queue, at, reply->revision);
         if (file->cur.state == ENTRY_HELD)
             entries_note_others(file, &queue);
-        decide(file, &queue, at, reply->revision);
     }
     queue_free(&queue);
 }

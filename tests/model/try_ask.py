@@ -8,9 +8,10 @@ that a dead host does not answer.
 
 from typing import NamedTuple
 
-from cluster import Cluster, Host, Scenario, words
+from cluster import Cluster, Scenario, words
 from etcd import GONE, conflict, find, is_foreign, owner, possession, quiet
 from explore import FALSE_ANSWER, GHOST, STUCK, TWO_HOLDERS, Rule, replace_at
+from transactions import Host
 
 RULES = [
     Rule("try-compares-empty", "C1", "a try puts its entry only if the queue is empty at that instant",
