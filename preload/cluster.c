@@ -173,9 +173,11 @@ static int downgrade(struct call *call)
         wire_init(&msg, WIRE_DOWNGRADED);
         msg.mode = WIRE_SH;
         msg.path_hash = call->path_hash;
-        err = link_send(link, &msg, call->fd);
-        while (!err && (err = link_receive(link, &msg)) == -EINTR)
-            err = 0;
+        if (link_send(link, &msg, call->fd) == 0) {
+            do
+                err = link_receive(link, &msg);
+            while (err == -EINTR);
+        }
         link_close(link);
     }
     return 0;

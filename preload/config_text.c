@@ -94,14 +94,13 @@ int mapping_config(struct mapping_text *out)
         int err = guest_get()->config[0] ? load(&fresh) : -ENAMETOOLONG;
         if (err && !version)
             return err;
-        if (!err) {
-            if (atomic_compare_exchange_strong(&current, &version, fresh)) {
-                version = fresh;
-            } else {
-                munmap(fresh, fresh->mapped); /* another thread was first: `version` is its */
-            }
-        }
+        if (fresh && !err && atomic_compare_exchange_strong(&current, &version, fresh))
+            version = fresh;
+        else if (fresh && !err)
+            munmap(fresh, fresh->mapped); /* another thread was first: `version` is its */
     }
+    if (!version || version->len == 0)
+        return -ENODATA; /* being written, or emptied by mistake: that is not "nothing is mapped" */
     out->at = version->text;
     out->len = version->len;
     return 0;

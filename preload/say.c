@@ -53,6 +53,7 @@ void say_errno(struct say *line, int err)
         {ENAMETOOLONG, "name too long"},
         {EPROTO, "garbled message"},
         {EPROTONOSUPPORT, "library and agent are of different versions"},
+        {ENODATA, "the file is empty"},
         {ETIMEDOUT, "no answer in time"},
         {ENODEV, "etcdflockd not found beside the library"},
     };

@@ -180,8 +180,10 @@ struct file {
         CUR_LOOK_TURN
     } cur_op;
     enum { NEXT_ENQUEUE, NEXT_CHECK, NEXT_CANCEL, NEXT_JOIN } next_op;
-    int64_t upgrade_revision; /* of the read that an upgrade in place relies on */
-    int64_t held_since;       /* loop_now: when the turn began */
+    int64_t upgrade_revision;      /* of the read that an upgrade in place relies on */
+    int64_t upgrade_behind_create; /* and of the first who waits, who must still be there */
+    char upgrade_behind[ENTRY_NAME_MAX];
+    int64_t held_since; /* loop_now: when the turn began */
     bool contested; /* by others than this file, at the last read of the queue under this grant */
     bool upgrade_failed; /* in place was not possible: the second entry does it */
     bool downgrade_wanted;

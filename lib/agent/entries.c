@@ -99,6 +99,8 @@ static void build_cur(struct session_txn *self, struct txn *txn)
         changed.token = 0; /* its new MOD revision, which is not known yet */
         txn_if_mod(txn, file->cur.name, file->cur.mod);
         txn_if_quiet(txn, file->prefix, file->upgrade_revision);
+        if (file->upgrade_behind[0])
+            txn_if_create(txn, file->upgrade_behind, file->upgrade_behind_create);
         add_put(file, txn, &changed);
         txn_get(txn, TXN_ELSE, file->cur.name);
         break;
@@ -137,7 +139,14 @@ static void look_upgrade_done(struct file *file, const struct etcd_reply *reply)
     if (queue_read(session_range(reply, 0), file->key, &queue))
         abort(); /* out of memory; see loop_at */
     size_t at = queue_find(&queue, file->cur.name);
-    bool may = at != QUEUE_NONE && queue_may_upgrade(&queue, at);
+    size_t behind = QUEUE_NONE;
+    bool may = at != QUEUE_NONE && queue_may_upgrade(&queue, at, &behind);
+    file->upgrade_behind[0] = '\0';
+    if (may && behind != QUEUE_NONE) {
+        file->upgrade_behind_create = queue.entries[behind].create;
+        snprintf(file->upgrade_behind, sizeof file->upgrade_behind, "%s",
+                 queue.entries[behind].name);
+    }
     if (at != QUEUE_NONE)
         file->cur.mod = queue.entries[at].mod;
     queue_free(&queue);

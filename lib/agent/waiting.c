@@ -208,11 +208,11 @@ static void serve_under_cur(struct file *file)
 /* A reader that has waited for a while, behind a waiter, while only readers hold: it joins them,
  * because one of them may be waiting for it. Sends the transaction and returns true if that is so.
  */
-static bool join_if_due(struct file *file, const struct queue *queue, int64_t revision)
+static bool join_if_due(struct file *file, const struct queue *queue, size_t self, int64_t revision)
 {
     size_t at;
     if (file->next_entry.mode != ENTRY_SH || file->cur.state != ENTRY_ABSENT ||
-        queue_try(queue, ENTRY_SH, &at) != QUEUE_JOIN)
+        !queue_may_join(queue, self, &at))
         return false;
     int64_t due = file->queued_at + JOIN_MS;
     if (loop_now() < due) {
@@ -233,7 +233,7 @@ static void decide(struct file *file, const struct queue *queue, size_t at, int6
     size_t blocker = queue_blocker(queue, at, NULL);
     loop_in(loop, &file->recheck, RECHECK_MS);
     if (blocker != QUEUE_NONE) {
-        if (join_if_due(file, queue, revision))
+        if (join_if_due(file, queue, at, revision))
             return;
         if (strcmp(queue->entries[blocker].name, file->cur.name) == 0 &&
             file->cur.state != ENTRY_ABSENT)

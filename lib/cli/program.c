@@ -116,6 +116,7 @@ static int check_loader(struct check *check, const char *path, const struct elf_
 {
     char reason[PATH_MAX + 128];
     const char *name = strrchr(file->interpreter, '/');
+    /* NOLINTNEXTLINE(clang-analyzer-*): read_library has filled it in, or we are not here */
     if (file->bits != library->bits || file->byte_order != library->byte_order ||
         file->machine != library->machine) {
         char machine[32];

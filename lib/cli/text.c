@@ -121,6 +121,8 @@ static size_t column_width(const struct text_table *table, size_t column)
 
 void text_table_print(const struct text_table *table, FILE *out)
 {
+    if (table->columns == 0)
+        return;
     size_t *widths = cli_need(calloc(table->columns + 1, sizeof *widths));
     for (size_t i = 0; i < table->columns; i++)
         widths[i] = column_width(table, i);

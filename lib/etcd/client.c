@@ -224,10 +224,15 @@ static void answered(struct etcd_request *request, long status)
     char why[512];
     int err =
         etcd_reply_parse(request->answer ? request->answer : "", request->len, &reply, &fault);
+    /* Every answer of etcd's names its cluster. What does not is somebody else's, whatever its status. */
+    if (err == 0 && reply.cluster_id == 0) {
+        etcd_reply_free(&reply);
+        err = -EBADMSG;
+    }
     if (err == 0 && status == 200) {
         if (client->cluster_id == 0)
             client->cluster_id = reply.cluster_id;
-        if (reply.cluster_id && reply.cluster_id != client->cluster_id) {
+        if (reply.cluster_id != client->cluster_id) {
             etcd_reply_free(&reply);
             client_note_failure(client, request->endpoint,
                                 "answers for another cluster than before");
@@ -411,6 +416,7 @@ void etcd_client_free(struct etcd_client *client)
     if (!client)
         return;
     while (client->requests)
+        /* NOLINTNEXTLINE(clang-analyzer-*): it takes itself out of the list */
         etcd_cancel(client->requests);
     while (client->n_spare)
         curl_easy_cleanup(client->spare_easy[--client->n_spare]);

@@ -152,8 +152,11 @@ static bool parse_fault(const cJSON *root, struct etcd_fault *fault)
 static int parse_text(const char *text, size_t len, cJSON **out, struct etcd_fault *fault)
 {
     memset(fault, 0, sizeof *fault);
-    *out = cJSON_ParseWithLength(text, len);
-    if (!*out || !cJSON_IsObject(*out)) {
+    const char *end = NULL;
+    *out = cJSON_ParseWithLengthOpts(text, len, &end, 0);
+    while (end && end < text + len && (*end == '\n' || *end == '\r' || *end == ' ' || *end == '\0'))
+        end++;
+    if (!*out || !cJSON_IsObject(*out) || end != text + len) {
         cJSON_Delete(*out);
         return -EBADMSG;
     }
@@ -177,6 +180,8 @@ static int parse_responses(const cJSON *list, struct etcd_reply *out)
     {
         struct etcd_range *range = &out->results[out->n_results++];
         const cJSON *answer = get(item, "response_range");
+        if (!cJSON_IsObject(item) || (answer && !cJSON_IsObject(answer)))
+            return -EBADMSG;
         int err = answer ? parse_kvs(get(answer, "kvs"), range) : 0;
         if (err)
             return err;
@@ -207,6 +212,8 @@ static int parse_reply(const cJSON *root, struct etcd_reply *out)
 {
     /* A keep-alive comes as a stream message: {"result":{…}}. */
     const cJSON *result = get(root, "result");
+    if (result && !cJSON_IsObject(result))
+        return -EBADMSG;
     if (result)
         root = result;
     int err = parse_header(root, &out->revision, &out->cluster_id);
@@ -216,7 +223,9 @@ static int parse_reply(const cJSON *root, struct etcd_reply *out)
         err = get_int(root, "TTL", &out->lease_ttl);
     if (!err && get(root, "responses"))
         err = parse_responses(get(root, "responses"), out);
-    if (!err && get(root, "kvs")) {
+    if (!err && get(root, "kvs") && out->results)
+        err = -EBADMSG; /* of a transaction and of a range at once */
+    else if (!err && get(root, "kvs")) {
         out->results = calloc(1, sizeof *out->results);
         out->n_results = out->results ? 1 : 0;
         err = out->results ? parse_kvs(get(root, "kvs"), out->results) : -ENOMEM;
@@ -224,7 +233,9 @@ static int parse_reply(const cJSON *root, struct etcd_reply *out)
     if (!err && get(root, "keys"))
         err = parse_lease_keys(get(root, "keys"), &out->keys);
     const cJSON *token = get(root, "token");
-    if (!err && cJSON_IsString(token) && !(out->token = strdup(token->valuestring)))
+    if (!err && token && !cJSON_IsString(token))
+        err = -EBADMSG;
+    if (!err && token && !(out->token = strdup(token->valuestring)))
         err = -ENOMEM;
     return err;
 }

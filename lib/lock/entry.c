@@ -88,7 +88,14 @@ static enum entry_mode get_mode(const cJSON *root)
 int entry_parse(const char *text, size_t len, struct entry_value *out)
 {
     memset(out, 0, sizeof *out);
-    cJSON *root = cJSON_ParseWithLength(text, len);
+    const char *end = NULL;
+    cJSON *root = cJSON_ParseWithLengthOpts(text, len, &end, 0);
+    while (end && end < text + len && strchr(" \t\r\n", *end) && *end)
+        end++;
+    if (end != text + len) {
+        cJSON_Delete(root);
+        return -EBADMSG;
+    }
     const cJSON *version = cJSON_GetObjectItemCaseSensitive(root, "v");
     const cJSON *pid = cJSON_GetObjectItemCaseSensitive(root, "pid");
     const cJSON *since = cJSON_GetObjectItemCaseSensitive(root, "since");

@@ -124,22 +124,45 @@ enum queue_try queue_try(const struct queue *queue, enum entry_mode mode, size_t
     return foreign_waits(queue) ? QUEUE_FOREIGN : QUEUE_JOIN;
 }
 
-bool queue_may_upgrade(const struct queue *queue, size_t at)
+bool queue_may_upgrade(const struct queue *queue, size_t at, size_t *behind)
 {
+    *behind = QUEUE_NONE;
     for (size_t i = 0; i < queue->n; i++) {
-        if (i != at && queue_in_possession(queue, i))
+        if (i == at)
+            continue;
+        if (queue_in_possession(queue, i))
             return false;
+        if (*behind == QUEUE_NONE)
+            *behind = i;
     }
-    /* Nobody in possession but us: then everybody earlier than us would be, so there is nobody
-     * earlier. */
     return true;
+}
+
+bool queue_may_join(const struct queue *queue, size_t at, size_t *reader)
+{
+    *reader = QUEUE_NONE;
+    for (size_t i = 0; i < queue->n; i++) {
+        const struct queue_entry *entry = &queue->entries[i];
+        if (i == at)
+            continue;
+        if (entry->foreign && i < at)
+            return false;
+        if (!queue_in_possession(queue, i))
+            continue;
+        if (entry->mode != ENTRY_SH)
+            return false;
+        *reader = i;
+    }
+    return *reader != QUEUE_NONE;
 }
 
 bool queue_contested(const struct queue *queue, size_t at, const char *but)
 {
-    for (size_t i = at + 1; i < queue->n; i++) {
+    /* Those ahead of an entry that has joined wait for it too. */
+    for (size_t i = queue->entries[at].joined ? 0 : at + 1; i < queue->n; i++) {
         const struct queue_entry *entry = &queue->entries[i];
-        if (!entry->joined && !excepted(entry, but) && entry_conflict(ENTRY_SH, entry->mode))
+        if (i != at && !entry->joined && !excepted(entry, but) &&
+            entry_conflict(ENTRY_SH, entry->mode))
             return true;
     }
     return false;

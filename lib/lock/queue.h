@@ -56,12 +56,17 @@ enum queue_try {
 };
 enum queue_try queue_try(const struct queue *queue, enum entry_mode mode, size_t *at);
 
-/* May the shared entry at `at` become exclusive in place? Only if nobody else is in possession;
- * those who wait behind it go on waiting. Valid only together with the quiet compare at the
- * revision of this read. */
-bool queue_may_upgrade(const struct queue *queue, size_t at);
+/* May the shared entry at `at` become exclusive in place? Only if nobody else is in possession; those
+ * who wait behind it go on waiting. Valid only together with the quiet compare at the revision of this read, and
+ * only as long as the entry at *behind is there (QUEUE_NONE: there is no other): all who are behind that one, a writer, wait for
+ * it too, and if it gave up they would be in possession without a put that the quiet compare could see. */
+bool queue_may_upgrade(const struct queue *queue, size_t at, size_t *behind);
 
-/* Does anybody who conflicts with a shared holder wait behind entry `at`? */
+/* May the waiting shared entry at `at` join the readers in possession, past the writers ahead of it? *reader is one of those readers.
+ * Not past somebody else's waiter, who would not see it. */
+bool queue_may_join(const struct queue *queue, size_t at, size_t *reader);
+
+/* Does anybody who conflicts with a shared holder wait for entry `at`? */
 bool queue_contested(const struct queue *queue, size_t at, const char *but);
 
 #endif

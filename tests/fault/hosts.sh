@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # More hosts for a suite of faults, and what the faults have in common. Source it after common.sh.
-# shellcheck disable=SC2034,SC2153,SC2004 # variables that the suites read, or common.sh sets; its arrays have names as keys
+# shellcheck disable=SC2034,SC2153,SC2154,SC2004 # variables that the suites read, or common.sh sets; its arrays have names as keys
 
 # host_config NAME FILE: makes a host of that configuration. "DIR" in the text stands for the host's files.
 host_config() {
@@ -36,7 +36,7 @@ host_env() {
 agents_of() {
     local pid
     for pid in $(agents); do
-        if tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | grep -qxF -- "${HOST_CONFIG[$1]}"; then
+        if { tr '\0' '\n' <"/proc/$pid/cmdline"; } 2>/dev/null | grep -qxF -- "${HOST_CONFIG[$1]}"; then
             printf '%s\n' "$pid"
         fi
     done
@@ -65,6 +65,7 @@ agent_end() {
 hold() {
     local host=$1 name=$2
     shift 2
+    rm -f "$ENV_DIR/out/hold.$host.$name" # of an earlier one
     # shellcheck disable=SC2016 # for the other shell
     start_on "$host" "hold.$host.$name" bash -c 'exec 9>"$1"; shift; flock "$@" 9 && echo held && exec sleep 120' \
         bash "$(file_of "$host" "$name")" "$@"
@@ -134,4 +135,30 @@ entry_of_host() {
 
 median() {
     printf '%s\n' "$@" | sort -n | sed -n "$((($# + 1) / 2))p"
+}
+
+# ---- servers ----
+
+# start_python NAME SCRIPT ARGUMENT...: SERVER is its pid.
+start_python() {
+    local name=$1
+    shift
+    /usr/bin/python3 "$TEST_ROOT/tests/fault/$1" "${@:2}" </dev/null >"$ENV_DIR/out/$name" 2>&1 &
+    SERVER=$!
+}
+
+# start_proxy NAME ENDPOINT PATH PERCENT HOW: PROXY is its endpoint.
+start_proxy() {
+    local file
+    file=$ENV_DIR/port.$1
+    start_python "proxy.$1" proxy.py "$file" "${2##*:}" "${@:3}"
+    until_true 5 test -s "$file" || fail "no proxy: $(output "proxy.$1")"
+    PROXY=http://127.0.0.1:$(<"$file")
+}
+
+# count_of PATH: how many requests for it the proxy has seen.
+count_of() {
+    local count
+    count=$(curl -s --max-time 5 "$PROXY/stats" | sed -n "s|^$1 ||p")
+    printf '%s\n' "${count:-0}"
 }

@@ -274,6 +274,26 @@ def case_close(rundir, path):
     print("closed")
 
 
+def case_close_waiting(rundir, path):
+    fd = path_fd(path)
+    for _ in range(20):
+        client = Client(rundir)
+        client.send(message("ACQUIRE"), [fd])
+        time.sleep(0.005)
+        client.close()
+        client = Client(rundir)
+        client.send(message("ACQUIRE", flags=NB), [fd])
+        client.close()
+        client = Client(rundir)
+        client.send(message("ACQUIRE", mode=SH), [fd])
+        time.sleep(0.005)
+        client.close()
+        client = Client(rundir)
+        client.send(message("ACQUIRE", held=SH), [fd])
+        client.close()
+    print("closed")
+
+
 def case_flood(rundir, count):
     clients = []
     for _ in range(int(count)):

@@ -1,7 +1,8 @@
 """Blocking locks between hosts: enqueue, grant, join, upgrade, downgrade, cancel, and a client that is not ours.
 
-Between a read and the transaction that is built on it anything may happen. A watch and the read behind it are one step, and there is no periodic read that would hide a lost wake-up.
-Local processes are reduced to what they hold; host.py has them in full.
+Between a read and the transaction that is built on it anything may happen. A watch and the read behind it are one
+step, and there is no periodic read that would hide a lost wake-up. Local processes are reduced to what they hold;
+host.py has them in full.
 """
 
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from transactions import Transactions
 RULES = [
     Rule("grant-reads-queue", "A8", "after an event the queue is read again; a watched key's end is no grant",
          TWO_HOLDERS, "exclusive"),
-    Rule("cancel-deletes", "#3179", "a cancelled wait deletes its entry",
+    Rule("cancel-deletes", "FACTS", "a cancelled wait deletes its entry",
          GHOST, "exclusive"),
     Rule("value-in-place", "A1", "a downgrade is a PUT on the same key; the place in the queue stays",
          TWO_HOLDERS, "downgrade"),
@@ -51,6 +52,7 @@ RULES = [
 class Scenario(NamedTuple):
     does: tuple  # for each host what its programs do, words of: sh ex up down cancel join
     foreign: bool = False
+    readers: int = 2  # local ones at a time
     nested: tuple = ()  # (parent, child): parent does not let go while child waits, child asks while parent holds
 
 
@@ -69,12 +71,13 @@ SCENARIOS = {
         "nested-remote": Scenario(words("sh", "sh", "ex cancel"), nested=(0, 1)),
         "nested-local": Scenario(words("sh", "ex cancel"), foreign=True, nested=(0, 0)),
         "upgrade": Scenario(words("sh up cancel", "sh up", ), foreign=True),
-        "upgrade-3": Scenario(words("sh up", "ex cancel", "sh")),
+        "upgrade-3": Scenario(words("sh up", "ex cancel", "sh"), readers=1),
     },
     "large": {
         "all of A and B": Scenario(words("sh ex up down cancel join", "sh ex up down cancel join"), foreign=True),
-        "three hosts": Scenario(words("sh up join cancel", "ex down cancel", "sh up join")),
-        "three hosts, foreign": Scenario(words("sh up", "ex cancel", "sh join"), foreign=True),
+        "three hosts": Scenario(words("sh up join cancel", "ex down cancel", "sh up join"), readers=1),
+        "upgrade beside readers": Scenario(words("sh up", "ex cancel", "sh")),
+        "three hosts, foreign": Scenario(words("sh up", "ex cancel", "sh join"), foreign=True, readers=1),
     },
 }
 
@@ -136,7 +139,7 @@ class Cluster(Transactions):
         me, name, does = s.hosts[i], self.names[i], self.scenario.does[i]
         parent, child = self.scenario.nested or (None, None)
         if not me.want and not me.plan:
-            if "sh" in does and me.readers < 2 and (i != child or i == parent or s.hosts[parent].readers):
+            if "sh" in does and me.readers < self.scenario.readers and (i != child or i == parent or s.hosts[parent].readers):
                 yield f"{name}: a program asks for sh", self.host(s, i, want="sh"), False
             if "ex" in does and me.readers + me.writer < 2:
                 yield f"{name}: a program asks for ex", self.host(s, i, want="ex"), False

@@ -5,8 +5,8 @@ A program's call: ask the agent -> GO (a pin) -> LOCK_NB in the kernel -> LOCKED
                                                             or BUSY -> wait for the next grant, or EWOULDBLOCK
 
 Scripts are lists of calls: "sh" "ex" block, "sh?" "ex?" try, "un" unlocks, "wait Q" waits until program Q has ended,
-"raw" is flock LOCK_EX of a program without the library. A script's end closes its description. What a description was promised (OK) stands until somebody unlocks or converts
-through it; it must be backed by the kernel lock all the while.
+"raw" is flock LOCK_EX of a program without the library. A script's end closes its description. What a description was
+promised (OK) stands until somebody unlocks or converts through it; it must be backed by the kernel lock all the while.
 
 The line: the agent's thread is "out", "in" (blocked in flock LOCK_EX on the agent's own description), "has" it, or is
 "done": unlocked, and the event loop is still to hear of it.
@@ -17,33 +17,34 @@ from typing import NamedTuple
 from etcd import conflict
 from explore import FALSE_ANSWER, STUCK, TWO_HOLDERS, Rule
 from host_agent import AgentSide
-from host_state import Agent, Program, Remote, State
 
 LOST = "lost lock"
 
 RULES = [
     Rule("repeat-keeps", "1", "a lock asked for again in the mode held is never dropped, contested or not",
          LOST, "repeat"),
-    Rule("offer-again", "1", "a request that waits is offered the grant again, a program it shares a file with may hold it",
+    Rule("offer-again", "1", "who waits is offered the grant again: one who shares the description may hold it by now",
          STUCK, "shared description"),
     Rule("confirm", "2", "a pin is a hint: the kernel lock counts only after the agent's OK",
          TWO_HOLDERS, "stopped"),
-    Rule("ok-needs-pin", "2", "LOCKED after the pin has ended is no OK but a new request of one who has the kernel lock",
+    Rule("ok-needs-pin", "2", "LOCKED after the pin has ended is no OK but a request of one who has the kernel lock",
          LOST, "undo"),
     Rule("judge-by-grant", "7", "... and while a grant covers it, it is not told to drop that lock",
          LOST, "undo"),
-    Rule("no-pin-before-undo", "7", "no pin while a program that was told to drop its lock has not said it did",
+    Rule("no-pin-before-undo", "7", "no pin while one who shares the description has not yet dropped as told",
          LOST, "undo"),
+    Rule("refused-keeps", "7", "a refused try unlocks only if it was a conversion",
+         LOST, "refused"),
     Rule("nested-readers", "9", "while local readers live a shared request is let through after a turn",
          STUCK, "nested"),
     Rule("nested-try", "9", "while local readers live a shared try is let through at once",
          FALSE_ANSWER, "nested try"),
     Rule("pin-ends", "10", "a contested pin ends after a turn",
          STUCK, "stopped"),
-    Rule("no-line-under-pin", "13", "the agent is out of the line while a pin is open",
+    Rule("busy-is-doubted", "13", "BUSY is believed only if the agent's line did not have the lock since GO",
          FALSE_ANSWER, "tries"),
-    Rule("busy-needs-pin", "13", "a try that found the lock busy after its pin had ended asks again",
-         FALSE_ANSWER, "stopped try"),
+    Rule("old-news", "13", "what the line saw before a GO is void",
+         TWO_HOLDERS, "plain"),
     Rule("unlock-first", "13", "the agent unlocks before it deletes its entry",
          FALSE_ANSWER, "one directory"),
     Rule("ask-waits-for-pins", "13", "an ask from another host is answered by a kernel test when no pin is open",
@@ -68,30 +69,33 @@ class Scenario(NamedTuple):
 
 SCENARIOS = {
     "small": {
-        "plain": Scenario(("ex un sh un", "ex un"), "ex un", kills=1),
-        "repeat": Scenario(("ex wait Q un", "ex"), "ex un", descriptions=(0, 0)),
-        "shared description": Scenario(("ex wait Q", "ex", "ex un"), "", descriptions=(0, 0, 1)),
-        "stopped": Scenario(("ex un", "ex un"), "ex un", stops=1),
-        "stopped try": Scenario(("ex? un", "sh un"), "ex un", stops=1),
-        "undo": Scenario(("ex un", "ex un"), "ex un", descriptions=(0, 0), stops=1),
-        "nested": Scenario(("sh wait Q un", "sh un", "ex un"), "ex un"),
-        "nested, crash": Scenario(("sh wait Q un", "sh un"), "ex un", crashes=1),
-        "nested try": Scenario(("sh wait Q un", "sh? un"), "ex un"),
-        "tries": Scenario(("ex? un sh? un", "ex? un"), "ex? un ex un"),
-        "one directory": Scenario(("ex un ex? un",), "ex? un ex un", one_directory=True),
-        "downgrade": Scenario(("ex sh un", "ex un"), "sh un"),
-        "upgrade": Scenario(("sh ex un", "sh un"), "sh un"),
-        "crash": Scenario(("ex un", "ex un"), "ex un", crashes=1, stops=1),
-        "without the library": Scenario(("raw un", "ex? un ex un"), "ex un"),
-        "cancel": Scenario(("ex un", "ex un"), "ex un ex un", cancels=True),
+        "plain": Scenario(("ex un sh", "ex"), "ex", kills=1),
+        "repeat": Scenario(("ex wait Q", "ex"), "ex", descriptions=(0, 0)),
+        "shared description": Scenario(("ex wait Q", "ex", "ex"), "", descriptions=(0, 0, 1)),
+        "stopped": Scenario(("ex", "ex"), "ex", stops=1),
+        "stopped try": Scenario(("ex?",), "ex", stops=1),
+        "refused": Scenario(("ex un", "ex?"), "ex", descriptions=(0, 0)),
+        "undo": Scenario(("ex", "ex"), "ex", descriptions=(0, 0), stops=1),
+        "nested": Scenario(("sh wait Q", "sh"), "ex"),
+        "nested, crash": Scenario(("sh wait Q", "sh"), "ex", crashes=1),
+        "nested try": Scenario(("sh wait Q", "sh?"), "ex"),
+        "tries": Scenario(("ex? un sh?", "ex?"), "ex? ex"),
+        "one directory": Scenario(("ex un ex?",), "ex? ex", one_directory=True),
+        "downgrade": Scenario(("ex sh un", "ex"), "sh"),
+        "upgrade": Scenario(("sh ex", "sh"), "sh"),
+        "crash": Scenario(("ex", "ex"), "ex", crashes=1, stops=1),
+        "without the library": Scenario(("raw", "ex? un ex"), "ex"),
+        "cancel": Scenario(("ex", "ex"), "ex", cancels=True),
     },
     "large": {
-        "three programs": Scenario(("ex sh un", "sh un ex un", "ex un"), "ex un sh un", kills=1),
-        "three programs, crash": Scenario(("ex un", "sh un", "ex un"), "ex un", crashes=1, stops=1, kills=1),
-        "three and tries": Scenario(("ex? sh? un", "sh ex? un", "ex un"), "ex? un sh un", cancels=True),
-        "two crashes": Scenario(("ex un ex un", "sh ex un"), "ex un", crashes=2, stops=1),
-        "shared descriptions": Scenario(("ex un", "ex sh un", "ex un"), "ex un", descriptions=(0, 0, 1), stops=1),
-        "nested, all": Scenario(("sh wait Q un", "sh un", "ex un"), "ex un ex un", crashes=1, kills=1),
+        "three programs": Scenario(("ex sh", "sh un ex", "ex"), "ex"),
+        "three programs, crash": Scenario(("ex", "sh", "ex"), "ex", crashes=1),
+        "stopped try": Scenario(("ex?", "sh"), "ex", stops=1),
+        "tries and conversions": Scenario(("ex? sh?", "sh ex?"), "ex? sh", cancels=True),
+        "two crashes": Scenario(("ex un ex", "sh ex"), "ex", crashes=2),
+        "shared descriptions": Scenario(("ex un", "ex sh"), "ex", descriptions=(0, 0), stops=2, kills=1),
+        "nested, writer": Scenario(("sh wait Q", "sh", "ex"), "ex"),
+        "nested, crash": Scenario(("sh wait Q", "sh"), "ex", crashes=1, kills=1, stops=1),
     },
 }
 

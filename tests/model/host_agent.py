@@ -34,7 +34,8 @@ class AgentSide(Programs):
             if pinned or "ok-needs-pin" not in self.rules:
                 return f"agent: OK {name}", self.ok(s, i), True
             if "judge-by-grant" in self.rules:
-                return f"agent: {name} has no pin, as if asked again", self.program(s, i, pc="asked", bereft=False), True
+                asked = self.program(s, i, pc="asked", bereft=False)
+                return f"agent: {name} has no pin any more, as if asked again", asked, True
         return f"agent: REVOKED {name}", self.told_to_drop(s, i), True
 
     def ok(self, s, i):
@@ -48,13 +49,13 @@ class AgentSide(Programs):
         return self.program(self.agent(s, undo=s.agent.undo | {i}), i, pc="drop")
 
     def was_busy(self, s, i):
+        """BUSY. If the agent's own line had the lock since GO, that may be all there was."""
         name, a = self.names[i], s.agent
-        pinned = i in a.pins or "busy-needs-pin" not in self.rules
         again = self.program(self.agent(s, pins=a.pins - {i}), i, pc="asked")
-        if not pinned:
-            return f"agent: {name} was busy without a pin, as if asked again", again, True
         if self.call(s, i)[1]:
-            return f"agent: EWOULDBLOCK {name}, busy under its pin", self.refuse(s, i), True
+            if s.programs[i].doubt and "busy-is-doubted" in self.rules:
+                return f"agent: it may have been the line, {name} as if asked again", again, True
+            return f"agent: EWOULDBLOCK {name}, held on this host", self.refuse(s, i), True
         return f"agent: {name} must wait", self.agent(again, tried=a.tried | {i}), True
 
     def asked_moves(self, s, i):
@@ -65,8 +66,9 @@ class AgentSide(Programs):
         if may_go and i in a.tried and "offer-again" not in self.rules:
             may_go = False
         if may_go:
-            if (a.line == "out" or "no-line-under-pin" not in self.rules) and not self.undo_pending(s):
-                yield f"agent: GO {name}", self.program(self.agent(s, pins=a.pins | {i}), i, pc="go"), True
+            if not self.undo_pending(s, i):
+                pinned = self.agent(s, pins=a.pins | {i}, void=a.line != "out")
+                yield f"agent: GO {name}", self.program(pinned, i, pc="go", doubt=nb and a.line == "has"), True
             if i not in a.tried:
                 return
         if held and self.must_drop(s, mode, held):
@@ -79,8 +81,14 @@ class AgentSide(Programs):
             queue = s.queue + (("h", mode),)
             yield f"agent: enqueue {mode} for {name}", self.agent(s, next=mode)._replace(queue=queue), True
 
-    def undo_pending(self, s):
-        return bool(s.agent.undo) and "no-pin-before-undo" in self.rules
+    def undo_pending(self, s, i):
+        """Was a program told to drop the lock of this very description, and has not said it did?"""
+        mine = self.descriptions[i]
+        return "no-pin-before-undo" in self.rules and any(self.descriptions[j] == mine for j in s.agent.undo)
+
+    def held_here(self, s, mode):
+        """What a test of the kernel lock shows, made on the description that stands in line."""
+        return any(held and conflict(held, mode) for held in s.kernel)
 
     def must_drop(self, s, mode, held):
         """A lock held in another mode, or without a grant, is dropped before its program waits."""
@@ -112,7 +120,7 @@ class AgentSide(Programs):
         if a.cur:
             if self.covers(s, mode) and mode == "sh" and "sh" in s.kernel:
                 yield f"agent: EWOULDBLOCK {name}, others wait", self.refuse(s, i), True
-            elif mode == "ex" and any(s.kernel):
+            elif mode == "ex" and self.held_here(s, mode):
                 yield f"agent: EWOULDBLOCK {name}, held on this host", self.refuse(s, i), True
             elif mode == "ex" and a.cur == "sh" and not self.alone(s):
                 yield f"agent: EWOULDBLOCK {name}, R has it too", self.refuse(s, i), True
@@ -160,19 +168,25 @@ class AgentSide(Programs):
             if a.cur and not a.leaving and not a.pins and not wanted:
                 yield "agent: gets in line", self.agent(s, line="in"), True
         elif a.line == "in":
-            yield "agent: leaves the line", self.agent(s, line="out"), True
             if not any(s.kernel) and not (self.scenario.one_directory and s.remote.pc == "holds"):
+                for i, p in enumerate(s.programs):
+                    if p.pc == "go" and self.call(s, i)[1]:
+                        s = self.program(s, i, doubt=True)
                 yield "agent: the line has the lock", self.agent(s, line="has"), True
         elif a.line == "has":
             if "unlock-first" in self.rules:
                 yield "agent: the line unlocks", self.agent(s, line="done"), True
+            elif a.void or a.pins:
+                yield "agent: unlocks, the news are void", self.agent(s, line="out", void=False), True
             elif not a.leaving:
                 yield "agent: release sent under the lock", self.agent(s, leaving=True), True
         elif a.line == "late":
             yield "agent: unlocks at last", self.agent(s, line="out"), True
         elif a.line == "done":
-            if a.cur:
-                yield "agent: free, release sent", self.agent(s, line="out", leaving=True), True
+            if a.void and "old-news" in self.rules:
+                yield "agent: what the line saw is void", self.agent(s, line="out", void=False), True
+            else:
+                yield "agent: free, release sent", self.agent(s, line="out", void=False, leaving=True), True
 
     # --- the agent dies ---------------------------------------------------------------------------------------------
 

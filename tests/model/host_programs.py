@@ -1,7 +1,8 @@
 """What programs do on the host, with the library in them; and R, the program on another host."""
 
 from etcd import conflict
-from host_state import Base, Remote
+from explore import replace_at
+from host_state import Base, Program, Remote
 
 
 class Programs(Base):
@@ -14,7 +15,7 @@ class Programs(Base):
             return
         if s.kills and (p.ip or p.pc != "idle"):
             yield f"{name}: is killed", self.end(s, i)._replace(kills=s.kills - 1), False
-        if s.stops and p.pc in ("go", "locked", "drop"):
+        if s.stops and p.pc in ("go", "locked", "drop", "refused"):
             yield f"{name}: is stopped", self.program(s, i, stopped=True)._replace(stops=s.stops - 1), False
         if p.pc == "idle":
             yield from self.next_call(s, i)
@@ -28,6 +29,8 @@ class Programs(Base):
             unlocked = self.given_up(s, i, "") if will else self.set_lock(s, d, "")
             unlocked = self.program(unlocked, i, pc="asked", linked=True)
             yield f"{name}: unlocks as told, says so", self.agent(unlocked, undo=s.agent.undo - {i}), True
+        elif p.pc == "refused":
+            yield f"{name}: returns EWOULDBLOCK", self.returns(self.refused_unlock(s, i), i), True
 
     def next_call(self, s, i):
         p, name, d = s.programs[i], self.names[i], self.descriptions[i]
@@ -44,8 +47,8 @@ class Programs(Base):
             if s.programs[word[1]].pc == "ended":
                 yield f"{name}: {self.names[word[1]]} has ended", self.returns(s, i), True
         else:
-            begun = self.program(s, i, pc="asked", linked=True, true=False)
-            yield f"{name}: asks for {word}", begun, True
+            had = s.kernel[d] if word.endswith("?") else ""
+            yield f"{name}: asks for {word}", self.program(s, i, pc="asked", had=had), True
 
     def given_up(self, s, i, mode):
         """Program i unlocks or converts of its own will; whoever shares its description has lost that lock with it."""
@@ -59,9 +62,13 @@ class Programs(Base):
 
     def returns(self, s, i):
         """The call is over, one way or another."""
-        p = s.programs[i]
-        s = self.agent(s, pins=s.agent.pins - {i}, undo=s.agent.undo - {i}, tried=s.agent.tried - {i})
-        return self.program(s, i, ip=p.ip + 1, pc="idle", linked=True, true=False, bereft=False)
+        s = s._replace(programs=replace_at(s.programs, i, Program(s.programs[i].ip + 1)))
+        return self.hung_up(s, i)
+
+    def hung_up(self, s, i):
+        """The agent sees the end of the connection."""
+        a = s.agent
+        return self.agent(s, pins=a.pins - {i}, undo=a.undo - {i}, tried=a.tried - {i})
 
     def end(self, s, i):
         """Exit or SIGKILL: the connection is gone, the last close of the description frees its lock."""
@@ -79,18 +86,25 @@ class Programs(Base):
             s = self.given_up(s, i, mode)
             if "confirm" not in self.rules:
                 return f"{name}: kernel lock {mode}, takes that for granted", self.ok(s, i), True
-            if not p.linked:
-                return f"{name}: kernel lock {mode}, agent gone, asks again", self.program(s, i, pc="asked", linked=True), True
-            return f"{name}: kernel lock {mode}, says LOCKED", self.program(s, i, pc="locked"), True
-        s = self.given_up(s, i, "")
-        if not p.linked:
-            return f"{name}: busy, agent gone, asks again", self.program(s, i, pc="asked", linked=True), True
-        return f"{name}: says BUSY", self.program(s, i, pc="busy"), True
+            heard, pc, what = "says LOCKED", "locked", f"kernel lock {mode}"
+        else:
+            s = self.given_up(s, i, "")
+            heard, pc, what = "says BUSY", "busy", "kernel lock refused"
+        if p.linked:
+            return f"{name}: {what}, {heard}", self.program(s, i, pc=pc), True
+        return f"{name}: {what}, the agent is gone, asks again", self.program(s, i, pc="asked", linked=True), True
 
     def refuse(self, s, i):
         if not s.programs[i].true:
             s = s._replace(lie=f"{self.names[i]} was refused though nobody held a conflicting lock")
-        return self.returns(s, i)
+        return self.program(self.hung_up(s, i), i, pc="refused")
+
+    def refused_unlock(self, s, i):
+        """A conversion that fails has lost the old lock. One that began without a lock has none of its own to unlock."""
+        p, d = s.programs[i], self.descriptions[i]
+        if "refused-keeps" not in self.rules:
+            return self.set_lock(s, d, "")
+        return self.given_up(s, i, "") if p.had and p.had != self.call(s, i)[0] else s
 
     # --- R ----------------------------------------------------------------------------------------------------------
 
@@ -108,7 +122,7 @@ class Programs(Base):
             if not self.ahead(s, "R") and self.remote_kernel(s, mode):
                 yield "R: granted", s._replace(remote=r._replace(pc="holds")), True
         elif r.pc == "holds":
-            done = Remote(r.ip + 2)
+            done = Remote(r.ip + 1)
             yield "R: release", self.delete(s._replace(remote=done), "R"), True
         elif r.pc == "tries":
             yield from self.remote_try(s, mode)
@@ -127,11 +141,11 @@ class Programs(Base):
                 yield "R: EWOULDBLOCK, the kernel lock is busy", self.remote_refused(s), True
         elif s.agent.up:
             pending = "h" in against and self.next_is_wanted(s)
-            held = not s.agent.pins and any(theirs and conflict(theirs, mode) for theirs in s.kernel)
+            held = not s.agent.pins and self.held_here(s, mode)
             if pending or held or (s.agent.pins and "ask-waits-for-pins" not in self.rules):
                 yield "agent: busy, EWOULDBLOCK R", self.remote_refused(s), True
 
     def remote_refused(self, s):
         if not s.remote.true:
             s = s._replace(lie="R was refused though nobody held a conflicting lock")
-        return s._replace(remote=Remote(s.remote.ip + 2))
+        return s._replace(remote=Remote(s.remote.ip + 1))

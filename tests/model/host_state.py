@@ -8,8 +8,10 @@ from explore import replace_at
 
 class Program(NamedTuple):
     ip: int = 0  # which call of its script
-    pc: str = "idle"  # asked, go, locked, busy, drop, ended
+    pc: str = "idle"  # asked, go, locked, busy, drop, refused, ended
+    had: str = ""  # mode its description held when the call began
     stopped: bool = False
+    doubt: bool = False  # the agent's line had the lock at some time since GO
     bereft: bool = False  # one who shares its description has unlocked or converted since it said LOCKED
     linked: bool = True  # to the agent that gave it its GO
     true: bool = False  # a refusal would be true: somebody really held the lock since the call began
@@ -22,6 +24,7 @@ class Agent(NamedTuple):
     unused: bool = False  # nobody has been told OK under it
     next: str = ""  # mode of the waiting entry
     line: str = "out"
+    void: bool = False  # somebody got a GO since the line was entered: what it saw is no news
     lighter: bool = False  # somebody was told OK in sh under a grant of ex
     pins: frozenset = frozenset()
     undo: frozenset = frozenset()  # programs told to drop their kernel lock
@@ -109,7 +112,8 @@ class Base:
 
     def contested(self, s, mode):
         """Does a conflicting entry wait behind cur?"""
-        return any(who != "H" and conflict(theirs, mode) for who, theirs in s.queue if who == "h" or s.remote.pc != "holds")
+        waiting = "hR" if s.remote.pc != "holds" else "h"
+        return any(who in waiting and conflict(theirs, mode) for who, theirs in s.queue)
 
     def delete(self, s, who):
         return s._replace(queue=tuple(e for e in s.queue if e[0] != who))

@@ -147,7 +147,8 @@ class LeaseLoss:
                     asking = asking._replace(queue=s.queue + (Entry(me.lease, mode),))
                     yield f"{name}: enqueue {mode}", self.after_read(asking, i, ""), False
         if me.does == "waits":
-            yield f"{name}: cancel", self.host(self.delete(s, me.lease), i, does="idle", watch="", seen=frozenset()), False
+            gone = self.delete(s, me.lease)
+            yield f"{name}: cancel", self.host(gone, i, does="idle", watch="", seen=frozenset()), False
         reads = me.health != "past" or "read-before-deadline" not in self.rules
         if me.does == "waits" and me.awake and reads:
             there = any(e.lease == me.lease for e in s.queue)

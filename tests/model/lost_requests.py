@@ -24,7 +24,7 @@ RULES = [
          TWO_HOLDERS, "copies"),
     Rule("release-is-final", "A2", "a release once sent is never taken back",
          TWO_HOLDERS, "lost answers"),
-    Rule("one-copy", "A2", "a write that the HTTP layer silently sent again has an unknown outcome (but see may_double)",
+    Rule("one-copy", "A2", "a write that the HTTP layer silently sent again has an unknown outcome (see may_double)",
          GHOST, "copies"),
     Rule("put-compares-mod", "A1", "a PUT on the own key compares its MOD revision",
          GHOST, "conversion copies"),
@@ -55,9 +55,11 @@ SCENARIOS = {
         "crash": Scenario(requests=2, faults=1, crashes=1),
     },
     "large": {
-        "lost and crash": Scenario(requests=3, faults=3, crashes=1),
-        "crash, conversions": Scenario(requests=2, faults=2, crashes=2, modes="sh ex", conversions=2),
-        "copies, crash": Scenario(requests=2, faults=2, crashes=1, copies=True, modes="sh ex", conversions=2),
+        "lost and crash": Scenario(requests=3, faults=2, crashes=1),
+        "three faults": Scenario(requests=2, faults=3),
+        "crash, conversions": Scenario(requests=1, faults=2, crashes=1, modes="sh ex", conversions=2),
+        "two crashes": Scenario(requests=2, faults=1, crashes=2),
+        "copies, crash": Scenario(requests=2, faults=2, crashes=1, copies=True),
     },
 }
 

@@ -44,13 +44,14 @@ SCENARIOS = {
     "small": {
         "tries": Scenario(words("ex", "try-ex", "try-ex")),
         "shared tries": Scenario(words("sh", "ex cancel", "try-sh")),
-        "joined first": Scenario(words("sh", "ex cancel try-ex", "try-sh")),
+        "joined first": Scenario(words("sh try-ex", "ex", "try-sh"), readers=1),
         "tries and foreign": Scenario(words("sh try-ex", "try-sh try-ex"), foreign=True),
         "tries and upgrade": Scenario(words("sh ex up down", "try-sh try-ex")),
     },
     "large": {
-        "tries, three hosts": Scenario(words("sh ex up down", "try-sh ex cancel", "try-sh try-ex")),
-        "tries, foreign": Scenario(words("sh ex", "try-sh try-ex", "try-ex"), foreign=True),
+        "tries, three hosts": Scenario(words("sh up down", "try-sh ex cancel", "try-sh try-ex"), readers=1),
+        "tries and a waiter": Scenario(words("sh", "ex cancel try-ex", "try-sh")),
+        "tries, foreign": Scenario(words("sh ex", "try-sh try-ex", "try-ex"), foreign=True, readers=1),
     },
 }
 
@@ -147,7 +148,7 @@ class TryAsk(Cluster):
         if not t.mode:
             if not me.want and not me.plan and not me.next:
                 for mode in ("sh", "ex"):
-                    if f"try-{mode}" in self.scenario.does[i] and me.readers + me.writer < 2:
+                    if f"try-{mode}" in self.scenario.does[i] and me.readers + me.writer < self.scenario.readers:
                         yield f"{name}: a program tries {mode}", self.attempt(s, i, mode=mode), False
             return
         yield f"{name}: the try is killed", self.end(self.host(s, i, want=""), i), False

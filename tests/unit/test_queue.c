@@ -77,7 +77,7 @@ static void test_read(void)
 /* By create revision, in whatever order a server lists them. */
 static void test_order(void)
 {
-    static const int64_t creates[] = {3, INT64_MAX, 1, 4294967297, 2};
+    static const int64_t creates[] = {3, INT64_MAX / 2, 1, 4294967297, 2};
     static const char *const names[] = {"/k/c", "/k/e", "/k/a", "/k/d", "/k/b"};
     struct etcd_kv kvs[5];
     struct queue queue;
@@ -233,7 +233,10 @@ static void compare_one(size_t at)
     }
     if (!shared_and_held(at))
         return;
-    bool may = queue_may_upgrade(&queue, at);
+    size_t behind;
+    bool may = queue_may_upgrade(&queue, at, &behind);
+    if (may)
+        note(3, behind == (queue.n == 1 ? QUEUE_NONE : at == 0), "who must still be there", at);
     note(3, may == possesses_alone(at), "may upgrade", at);
     entries[at].mode = ENTRY_EX;
     note(4, !may || possesses_alone(at), "what the upgrade makes of it", at);

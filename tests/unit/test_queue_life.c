@@ -235,12 +235,13 @@ static void make_plans(const struct world *w)
         plan(w, PLAN_JOIN, NONE, at);
     for (size_t i = 0; i < w->n; i++) {
         const struct one *o = &w->one[i];
+        size_t behind;
 
         if (o->foreign || o->mode != ENTRY_SH)
             continue;
         if (join && !o->told)
             plan(w, PLAN_JOIN_IN_PLACE, i, at);
-        if (o->told && (off[RULE_UPGRADE_ALONE] || queue_may_upgrade(read_world(w), i)))
+        if (o->told && (off[RULE_UPGRADE_ALONE] || queue_may_upgrade(read_world(w), i, &behind)))
             plan(w, PLAN_UPGRADE, i, first_other(w, i));
     }
 }

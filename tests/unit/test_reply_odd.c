@@ -187,8 +187,7 @@ static void test_wrong_types(void)
         "{\"responses\":[{\"response_range\":{\"kvs\":{}}}]}",
         "{\"responses\":[{\"response_range\":{\"kvs\":\"x\"}}]}",
         "{\"responses\":[{\"response_range\":{\"kvs\":[{\"key\":\"aw==\"},17]}}]}",
-        "{\"responses\":[{\"response_range\":{\"kvs\":[{\"key\":\"aw==\"}]}},"
-        "{\"response_range\":{\"kvs\":17}}]}",
+        "{\"responses\":[{},{\"response_range\":{\"kvs\":17}}]}",
         "{\"kvs\":{}}",
         "{\"kvs\":\"x\"}",
         "{\"kvs\":17}",
@@ -219,6 +218,18 @@ static void test_wrong_types(void)
         CHECK("nothing is left of it", !reply.results && !reply.n_results && !reply.keys.n);
         etcd_reply_free(&reply);
     }
+}
+
+/* No answer is both; whatever is made of one, nothing of it is lost (a sanitizer sees that). */
+static void test_range_and_transaction(void)
+{
+    struct etcd_reply reply;
+    int err = parse("{\"responses\":[{\"response_range\":{\"kvs\":[{\"key\":\"aw==\"}]}},{}],"
+                    "\"kvs\":[{\"key\":\"aw==\"}]}",
+                    &reply);
+
+    CHECK("an answer or none", err == 0 || err == -EBADMSG);
+    etcd_reply_free(&reply);
 }
 
 /* Cut after every byte: an error, and nothing of the answer. */
@@ -328,6 +339,7 @@ int main(void)
     test_missing();
     test_no_json();
     test_wrong_types();
+    test_range_and_transaction();
     test_watch_wrong_types();
     test_pieces();
     test_watch_pieces();
