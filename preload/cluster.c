@@ -157,30 +157,44 @@ static int converse(struct call *call, int link, enum wire_mode held)
     return err;
 }
 
-/* EX to SH: the kernel first, where it cannot fail or wait, then the agent, so that readers
- * elsewhere can join. That the agent hears of it is a courtesy to them: the lock itself is safe
- * without. */
+/* EX to SH: the kernel first, where it cannot fail or wait, then the agent, so that readers elsewhere can
+ * join. If the agent knows of no grant behind this lock, or has gone, the ordinary way decides: what the description then
+ * holds is a shared lock. */
 static int downgrade(struct call *call)
 {
     int err = kernel_flock(call->fd, LOCK_SH | LOCK_NB);
     if (err)
-        return err;
+        return TRY_AGAIN; /* somebody was quicker: ask like everybody else */
     struct say why;
     say_start(&why);
     int link = link_open(true, &why);
-    if (link >= 0) {
-        struct wire_msg msg;
-        wire_init(&msg, WIRE_DOWNGRADED);
-        msg.mode = WIRE_SH;
-        msg.path_hash = call->path_hash;
-        if (link_send(link, &msg, call->fd) == 0) {
-            do
-                err = link_receive(link, &msg);
-            while (err == -EINTR);
-        }
-        link_close(link);
+    if (link == -EINTR)
+        return TRY_AGAIN;
+    if (link < 0)
+        return fail(call, &why);
+    struct wire_msg msg;
+    wire_init(&msg, WIRE_DOWNGRADED);
+    msg.mode = WIRE_SH;
+    msg.path_hash = call->path_hash;
+    msg.err = call->fd;
+    err = link_send(link, &msg, call->fd);
+    while (!err) {
+        err = link_receive(link, &msg);
+        if (err == -EINTR)
+            err = 0;
+        else
+            break;
     }
-    return 0;
+    link_close(link);
+    if (err)
+        return err;
+    if (msg.op == WIRE_OK || msg.op == WIRE_UNMAPPED)
+        return HAVE_LOCK;
+    if (msg.op == WIRE_FAILED) {
+        say_text(&why, msg.text);
+        return fail(call, &why);
+    }
+    return TRY_AGAIN;
 }
 
 static int attempt(struct call *call)
@@ -190,7 +204,7 @@ static int attempt(struct call *call)
     if (err)
         return fail_errno(call, "cannot read /proc/thread-self/fdinfo: ", err);
     if (held == WIRE_EX && call->mode == WIRE_SH)
-        return downgrade(call) == 0 ? HAVE_LOCK : TRY_AGAIN;
+        return downgrade(call);
     struct say why;
     say_start(&why);
     int link = link_open(call->nb, &why);

@@ -12,11 +12,14 @@
 
 #include "agent/agent.h"
 
+#define RETRY_MS     1000
 #define GETS_AT_ONCE 100 /* etcd takes 128 operations in a transaction */
 
 struct adopted {
-    struct etcd_range keys; /* on the lease */
-    size_t at;              /* the next to be read */
+    struct etcd_kv *entries; /* the keys on the lease; their values as far as they are read */
+    size_t n;
+    size_t at; /* the next to be read */
+    struct loop_timer retry;
 };
 
 static void take_entry(struct agent *agent, const struct etcd_kv *kv)
@@ -55,28 +58,64 @@ static void finish(struct agent *agent)
     struct adopted *adopted = agent->adopted;
     agent->adopted = NULL;
     agent->adopting = false;
-    for (size_t i = 0; adopted && i < adopted->keys.n; i++)
-        free(adopted->keys.kvs[i].key);
-    if (adopted)
-        free(adopted->keys.kvs);
-    free(adopted);
+    if (adopted) {
+        loop_cancel(agent->loop, &adopted->retry);
+        for (size_t i = 0; i < adopted->n; i++) {
+            free(adopted->entries[i].key);
+            free(adopted->entries[i].value);
+        }
+        free(adopted->entries);
+        free(adopted);
+    }
     for (struct file *file = agent->files; file; file = file->next)
         file_poke(file);
+    if (session_is_up(agent->session))
+        agent_read_inbox(agent); /* asks about these entries meant nothing to us before */
 }
 
 static void build(struct session_txn *self, struct txn *txn)
 {
-    struct agent *agent = self->owner;
+    const struct agent *agent = self->owner;
     const struct adopted *adopted = agent->adopted;
-    for (size_t i = adopted->at; i < adopted->keys.n && i < adopted->at + GETS_AT_ONCE; i++)
-        txn_get(txn, TXN_THEN, adopted->keys.kvs[i].key);
+    for (size_t i = adopted->at; i < adopted->n && i < adopted->at + GETS_AT_ONCE; i++)
+        txn_get(txn, TXN_THEN, adopted->entries[i].key);
 }
 
 static int by_create(const void *a, const void *b)
 {
-    const struct etcd_kv *const *x = a;
-    const struct etcd_kv *const *y = b;
-    return ((*x)->create > (*y)->create) - ((*x)->create < (*y)->create);
+    const struct etcd_kv *x = a;
+    const struct etcd_kv *y = b;
+    return (x->create > y->create) - (x->create < y->create);
+}
+
+/* The oldest first: of a file's two entries it is the one that may be granted. */
+static void take_all(struct agent *agent)
+{
+    struct adopted *adopted = agent->adopted;
+    qsort(adopted->entries, adopted->n, sizeof *adopted->entries, by_create);
+    for (size_t i = 0; i < adopted->n; i++) {
+        if (adopted->entries[i].value)
+            take_entry(agent, &adopted->entries[i]);
+    }
+    finish(agent);
+}
+
+static void keep(struct etcd_kv *entry, const struct etcd_kv *read)
+{
+    entry->value = malloc(read->value_len + 1);
+    if (!entry->value)
+        abort(); /* out of memory; see loop_at */
+    memcpy(entry->value, read->value, read->value_len + 1);
+    entry->value_len = read->value_len;
+    entry->create = read->create;
+    entry->mod = read->mod;
+    entry->lease = read->lease;
+}
+
+static void retry_due(struct loop_timer *timer)
+{
+    struct agent *agent = timer->owner;
+    session_send(agent->session, &agent->adopt_txn);
 }
 
 static void done(struct session_txn *self, enum session_result result,
@@ -84,27 +123,26 @@ static void done(struct session_txn *self, enum session_result result,
 {
     struct agent *agent = self->owner;
     struct adopted *adopted = agent->adopted;
-    (void)why;
-    if (result != SESSION_DONE) {
+    if (result == SESSION_LOST) {
         finish(agent);
         return;
     }
-    /* The oldest first: of a file's two entries it is the one that may be granted. */
-    const struct etcd_kv *found[GETS_AT_ONCE];
-    size_t n = 0;
-    for (size_t i = 0; i < GETS_AT_ONCE; i++) {
+    if (result == SESSION_REFUSED) {
+        log_line("reading what the agent before this one left: %s", why);
+        adopted->retry = (struct loop_timer){.fire = retry_due, .owner = agent};
+        loop_in(agent->loop, &adopted->retry, RETRY_MS);
+        return;
+    }
+    for (size_t i = 0; i < GETS_AT_ONCE && adopted->at + i < adopted->n; i++) {
         const struct etcd_range *range = session_range(reply, i);
         if (range->n == 1)
-            found[n++] = &range->kvs[0];
+            keep(&adopted->entries[adopted->at + i], &range->kvs[0]);
     }
-    qsort(found, n, sizeof *found, by_create);
-    for (size_t i = 0; i < n; i++)
-        take_entry(agent, found[i]);
     adopted->at += GETS_AT_ONCE;
-    if (adopted->at < adopted->keys.n)
+    if (adopted->at < adopted->n)
         session_send(agent->session, &agent->adopt_txn);
     else
-        finish(agent);
+        take_all(agent);
 }
 
 static void listed(void *owner, enum etcd_outcome outcome, const struct etcd_reply *reply,
@@ -124,9 +162,15 @@ static void listed(void *owner, enum etcd_outcome outcome, const struct etcd_rep
     agent->adopted = calloc(1, sizeof *agent->adopted);
     if (!agent->adopted)
         abort(); /* out of memory; see loop_at */
-    agent->adopted->keys.kvs = calloc(reply->keys.n + 1, sizeof *reply->keys.kvs);
-    for (size_t i = 0; i < reply->keys.n && agent->adopted->keys.kvs; i++)
-        agent->adopted->keys.kvs[agent->adopted->keys.n++].key = strdup(reply->keys.kvs[i].key);
+    agent->adopted->entries = calloc(reply->keys.n + 1, sizeof *agent->adopted->entries);
+    if (!agent->adopted->entries)
+        abort(); /* out of memory; see loop_at */
+    for (size_t i = 0; i < reply->keys.n; i++) {
+        char *key = strdup(reply->keys.kvs[i].key);
+        if (!key)
+            abort(); /* out of memory; see loop_at */
+        agent->adopted->entries[agent->adopted->n++].key = key;
+    }
     log_line("took up the session of the agent before this one, with %zu key(s)", reply->keys.n);
     agent->adopt_txn =
         (struct session_txn){.build = build, .done = done, .owner = agent, .read_only = true};

@@ -75,7 +75,7 @@ void agent_reload(struct agent *agent)
 
 /* ---- the inbox of asks ---- */
 
-static void inbox_read(struct agent *agent)
+void agent_read_inbox(struct agent *agent)
 {
     if (session_pending(&agent->inbox_txn))
         agent->inbox_again = true;
@@ -99,14 +99,14 @@ static void inbox_done(struct session_txn *self, enum session_result result,
         asks_note(agent, &asks->kvs[i]);
     if (agent->inbox_again && result == SESSION_DONE) {
         agent->inbox_again = false;
-        inbox_read(agent);
+        agent_read_inbox(agent);
     }
 }
 
 static void inbox_ready(void *owner, int64_t revision)
 {
     (void)revision;
-    inbox_read(owner);
+    agent_read_inbox(owner);
 }
 
 /* The event has the ask itself; others of the same message are in the read. */
@@ -117,7 +117,7 @@ static void inbox_event(void *owner, const struct etcd_event *event)
         return;
     asks_note(agent, &event->kv);
     if (strcmp(event->kv.value, ASK_BUSY) != 0)
-        inbox_read(agent);
+        agent_read_inbox(agent);
 }
 
 static void open_inbox(struct agent *agent)
@@ -187,7 +187,7 @@ static bool is_known(struct agent *agent, const char *key)
            file_find_entry(agent, key);
 }
 
-static void delete_stray(struct agent *agent, const char *key)
+void agent_delete_stray(struct agent *agent, const char *key)
 {
     struct stray *stray = calloc(1, sizeof *stray);
     if (!stray)
@@ -211,7 +211,7 @@ static void delete_strays(struct agent *agent, const struct etcd_range *keys)
         for (size_t j = 0; j < SUSPECTS && !again; j++)
             again = agent->suspects[j] == wire_hash(key, strlen(key));
         if (again)
-            delete_stray(agent, key);
+            agent_delete_stray(agent, key);
         agent->fresh_suspects[n++] = wire_hash(key, strlen(key));
     }
     memcpy(agent->suspects, agent->fresh_suspects, sizeof agent->suspects);
@@ -284,6 +284,10 @@ static void session_lost(void *owner, const char *why)
     if (agent->inbox)
         watch_close(agent->inbox);
     agent->inbox = NULL;
+    if (agent->sweep_request)
+        etcd_cancel(agent->sweep_request); /* it speaks of the old lease */
+    agent->sweep_request = NULL;
+    loop_in(agent->loop, &agent->sweep, SWEEP_MS);
     watch_hub_session(agent->hub, NULL);
     for (struct file *file = agent->files; file; file = file->next) {
         loss_of_entry(file, why);
@@ -404,9 +408,9 @@ static int make_parts(struct agent *agent, char *why, size_t why_size)
                                                .heartbeat = session_heartbeat};
     int err = loop_new(&agent->loop);
     if (!err)
-        err = kernel_new(agent->loop, &agent->kernel);
+        err = watch_signals(agent); /* blocked before the first thread is started */
     if (!err)
-        err = watch_signals(agent);
+        err = kernel_new(agent->loop, &agent->kernel);
     if (err) {
         snprintf(why, why_size, "cannot start: %s", strerror(-err));
         return err;

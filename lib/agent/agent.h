@@ -107,6 +107,7 @@ struct ask {
     enum entry_mode mode;
     int64_t create;
     int64_t lease;
+    int64_t noted; /* loop_now */
     bool answering, again;
     char entry[ENTRY_NAME_MAX];
     char name[];
@@ -163,7 +164,8 @@ struct file {
     bool line_on, test_on;
     uint64_t grants; /* how many GO have been said: an observation of the kernel from before the
                         last one is stale */
-    uint64_t line_grants, test_grants;
+    uint64_t line_grants, test_grants, turn_grants;
+    int64_t test_at; /* loop_now, when the test under way began */
     int line_error;
     bool renamed; /* said in the log */
     struct loop_timer line_retry;
@@ -200,7 +202,7 @@ struct file {
     int64_t join_revision, join_holder_create;
     char join_holder[ENTRY_NAME_MAX];
     bool no_history; /* the revision of a deletion has been compacted */
-    struct loop_timer recheck, turn, cur_retry, need;
+    struct loop_timer recheck, turn, cur_retry, next_retry, look_retry, need;
     struct try try;
     struct ask *asks;
 
@@ -272,6 +274,8 @@ struct file *file_find_entry(struct agent *agent, const char *entry);
 /* Something has changed: the file's step runs soon. */
 void file_poke(struct file *file);
 void file_check_name(struct file *file);
+/* Does the grant cover this mode, now and for whoever is told so? */
+bool file_stands(const struct file *file, enum entry_mode mode);
 void file_free(struct file *file);
 
 /* ---- requests.c ---- */
@@ -351,6 +355,9 @@ int agent_start(struct agent *agent, char *why, size_t why_size);
 struct etcd_request *agent_list_keys(struct agent *agent, etcd_done *done);
 void agent_run(struct agent *agent);
 void agent_idle_check(struct agent *agent);
+void agent_read_inbox(struct agent *agent);
+/* Deletes a key of ours that nothing here needs. */
+void agent_delete_stray(struct agent *agent, const char *key);
 uint64_t agent_number(struct agent *agent);
 /* Reads the configuration again if its file has changed. */
 void agent_reload(struct agent *agent);

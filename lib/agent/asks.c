@@ -105,6 +105,7 @@ void asks_note(struct agent *agent, const struct etcd_kv *kv)
         return; /* the asker gets no answer within its time and says EWOULDBLOCK */
     ask->file = file;
     ask->mode = mode;
+    ask->noted = loop_now();
     ask->create = kv->create;
     ask->lease = kv->lease;
     memcpy(ask->name, kv->key, size);
@@ -146,7 +147,7 @@ void asks_tested(struct file *file, enum entry_mode mode, bool held)
 {
     bool readers_only = false;
     for (struct ask *ask = file->asks; ask; ask = ask->next) {
-        if (ask->answering || !is_about_cur(ask))
+        if (ask->answering || !is_about_cur(ask) || (held && ask->noted >= file->test_at))
             continue;
         if (held && (mode == ENTRY_SH || ask->mode == ENTRY_EX))
             answer_busy(ask);

@@ -107,6 +107,16 @@ static void build_cur(struct session_txn *self, struct txn *txn)
     }
 }
 
+/* This grant no longer serves writers; and readers of this host may go on. */
+static void downgraded(struct file *file)
+{
+    for (struct request *r = file->first; r; r = r->next) {
+        if (r->state == REQUEST_WAITING && r->mode > file->cur.mode)
+            r->assigned = r->kernel_busy = false;
+    }
+    entries_check(file);
+}
+
 /* After a change that etcd did not make: what is there now? A change that was made by a request
  * whose answer was lost shows here. */
 static void reread_cur(struct file *file, const struct etcd_range *range)
@@ -117,9 +127,12 @@ static void reread_cur(struct file *file, const struct etcd_range *range)
         return;
     }
     file->cur.mod = range->kvs[0].mod;
+    file->cur.joined = value.joined;
     if (value.mode == ENTRY_EX && file->cur.mode == ENTRY_SH)
         file->cur.token = file->cur.mod;
     file->cur.mode = value.mode;
+    if (value.mode == ENTRY_SH)
+        downgraded(file);
 }
 
 static void assign_upgrade(struct file *file)
@@ -171,6 +184,8 @@ static void look_turn_done(struct file *file, const struct etcd_reply *reply)
     queue_free(&queue);
     if (!there) {
         loss_of_entry(file, "its entry in etcd was deleted");
+    } else if (file->turn_grants != file->grants || file_pins(file)) {
+        return; /* somebody has taken the lock meanwhile: the line looks again */
     } else if (file->contested) {
         entries_release(file);
     } else {
@@ -227,7 +242,7 @@ static void cur_done(struct session_txn *self, enum session_result result,
             assign_upgrade(file);
         } else if (file->cur_op == CUR_DOWNGRADE) {
             file->cur.mode = ENTRY_SH;
-            entries_check(file);
+            downgraded(file);
         }
     }
     file_poke(file);
@@ -247,6 +262,7 @@ void entries_downgrade(struct file *file)
 
 void entries_look_turn(struct file *file)
 {
+    file->turn_grants = file->grants;
     send_cur(file, CUR_LOOK_TURN);
 }
 
@@ -285,7 +301,10 @@ static void look_done(struct session_txn *self, enum session_result result,
 {
     struct file *file = self->owner;
     struct queue queue;
-    (void)why;
+    if (result == SESSION_REFUSED) {
+        log_line("%s: etcd refused: %s", file->key, why);
+        loop_in(file->agent->loop, &file->look_retry, 1000);
+    }
     if (result == SESSION_DONE && file->cur.state == ENTRY_HELD) {
         if (queue_read(session_range(reply, 0), file->key, &queue))
             abort(); /* out of memory; see loop_at */
@@ -340,6 +359,8 @@ void entries_init(struct file *file)
         .build = build_look, .done = look_done, .owner = file, .read_only = true};
     file->recheck = (struct loop_timer){.fire = recheck_due, .owner = file};
     file->turn = (struct loop_timer){.fire = turn_due, .owner = file};
+    file->next_retry = (struct loop_timer){.fire = need_due, .owner = file};
+    file->look_retry = (struct loop_timer){.fire = need_due, .owner = file};
     file->need = (struct loop_timer){.fire = need_due, .owner = file};
     file->cur_retry = (struct loop_timer){.fire = cur_retry_due, .owner = file};
 }
@@ -353,6 +374,8 @@ void entries_forget(struct file *file)
     loop_cancel(loop, &file->recheck);
     loop_cancel(loop, &file->turn);
     loop_cancel(loop, &file->need);
+    loop_cancel(loop, &file->look_retry);
+    loop_cancel(loop, &file->next_retry);
     loop_cancel(loop, &file->cur_retry);
     if (file->watch)
         watch_close(file->watch);

@@ -35,6 +35,15 @@ void file_check_name(struct file *file)
              file->path, path, file->key);
 }
 
+bool file_stands(const struct file *file, enum entry_mode mode)
+{
+    /* etcd may have carried out a downgrade that we have no answer to yet. */
+    bool going_down = session_pending(&file->cur_txn) && file->cur_op == CUR_DOWNGRADE;
+    enum entry_mode granted = going_down ? ENTRY_SH : file->cur.mode;
+    return file->cur.state == ENTRY_HELD && granted >= mode && !file->stopping &&
+           session_valid(file->agent->session);
+}
+
 /* ---- what can be served under the present grant ---- */
 
 static void serve_try(struct file *file, struct request *request)
@@ -54,7 +63,7 @@ static void serve_reader(struct file *file, struct request *request)
 {
     if (request->through)
         file_go(request);
-    else if (!request->looked && !session_pending(&file->look_txn))
+    else if (!request->looked && !session_pending(&file->look_txn) && !file->look_retry.place)
         entries_look(file);
 }
 
@@ -136,7 +145,7 @@ static void file_step(struct loop_later *job)
     for (struct request *r = file->first, *next; r; r = next) {
         next = r->next;
         if (r->state == REQUEST_DOWNGRADE && file->cur.state != ENTRY_HELD)
-            request_end(r, WIRE_OK);
+            request_end(r, WIRE_AGAIN); /* no grant stands behind that lock: it asks for one */
     }
     entries_step(file);
     try_step(file);

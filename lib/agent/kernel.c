@@ -64,7 +64,7 @@ struct kernel {
     unsigned threads, idle;
     /* Lines that are polled, by the one thread that does that. */
     struct job *polled;
-    bool polling;
+    pthread_cond_t poll_work;
 };
 
 /* ---- in the threads ---- */
@@ -133,18 +133,17 @@ static void hand_back(struct kernel *kernel, struct job *job)
     (void)!write(kernel->wake.fd, &one, sizeof one);
 }
 
+/* One thread for all lines that cannot have one of their own. It is there from the start, as it is needed when no other
+ * can be had. */
 static void *poller(void *argument)
 {
     struct kernel *kernel = argument;
+    pthread_mutex_lock(&kernel->mutex);
     for (;;) {
-        pthread_mutex_lock(&kernel->mutex);
+        while (!kernel->polled)
+            pthread_cond_wait(&kernel->poll_work, &kernel->mutex);
         struct job *list = kernel->polled;
         kernel->polled = NULL;
-        if (!list) {
-            kernel->polling = false;
-            pthread_mutex_unlock(&kernel->mutex);
-            return NULL;
-        }
         pthread_mutex_unlock(&kernel->mutex);
         struct job *keep = NULL;
         while (list) {
@@ -166,8 +165,8 @@ static void *poller(void *argument)
             job->next = kernel->polled;
             kernel->polled = job;
         }
-        pthread_mutex_unlock(&kernel->mutex);
     }
+    return NULL;
 }
 
 static int start_thread(void *(*run)(void *), struct kernel *kernel)
@@ -182,23 +181,13 @@ static int start_thread(void *(*run)(void *), struct kernel *kernel)
     return -err;
 }
 
-/* Takes the job over. False if there is no thread for polling: the caller stands in line itself. */
-static bool poll_instead(struct kernel *kernel, struct job *job)
+static void poll_instead(struct kernel *kernel, struct job *job)
 {
-    bool ok = true;
     pthread_mutex_lock(&kernel->mutex);
     job->next = kernel->polled;
     kernel->polled = job;
-    if (!kernel->polling) {
-        kernel->polling = true;
-        if (start_thread(poller, kernel)) {
-            kernel->polling = false;
-            kernel->polled = job->next;
-            ok = false;
-        }
-    }
+    pthread_cond_signal(&kernel->poll_work);
     pthread_mutex_unlock(&kernel->mutex);
-    return ok;
 }
 
 static void do_job(struct kernel *kernel, struct job *job, bool crowded)
@@ -217,12 +206,25 @@ static void do_job(struct kernel *kernel, struct job *job, bool crowded)
         job->result = test_now(job->file, ENTRY_EX);
         if (job->result != 1)
             break;
-        if ((crowded || job->file->way != WAY_LINE) && poll_instead(kernel, job))
+        if (crowded || job->file->way != WAY_LINE) {
+            poll_instead(kernel, job);
             return;
-        job->result = job->file->way == WAY_LINE ? stand_in_line(job->file) : -EAGAIN;
+        }
+        job->result = stand_in_line(job->file);
         break;
     }
     hand_back(kernel, job);
+}
+
+static void *worker(void *argument);
+
+/* With the mutex held. */
+static bool one_more(struct kernel *kernel)
+{
+    if (kernel->threads >= THREADS_MAX || start_thread(worker, kernel))
+        return false;
+    kernel->threads++;
+    return true;
 }
 
 static void *worker(void *argument)
@@ -239,7 +241,8 @@ static void *worker(void *argument)
         kernel->todo = job->next;
         if (!kernel->todo)
             kernel->todo_end = &kernel->todo;
-        bool crowded = kernel->threads >= THREADS_MAX;
+        /* A line may block for ever: only with another thread left for everything else. */
+        bool crowded = job->kind == JOB_LINE && !kernel->idle && !one_more(kernel);
         pthread_mutex_unlock(&kernel->mutex);
         do_job(kernel, job, crowded);
         pthread_mutex_lock(&kernel->mutex);
@@ -258,10 +261,8 @@ static void give_job(struct kernel *kernel, struct job *job)
     unsigned waiting = 0;
     for (struct job *at = kernel->todo; at; at = at->next)
         waiting++;
-    if (waiting > kernel->idle && kernel->threads < THREADS_MAX) {
-        if (start_thread(worker, kernel) == 0)
-            kernel->threads++;
-    }
+    if (waiting > kernel->idle)
+        (void)one_more(kernel);
     pthread_cond_signal(&kernel->work);
     pthread_mutex_unlock(&kernel->mutex);
 }
@@ -410,6 +411,7 @@ int kernel_new(struct loop *loop, struct kernel **out)
     kernel->loop = loop;
     pthread_mutex_init(&kernel->mutex, NULL);
     pthread_cond_init(&kernel->work, NULL);
+    pthread_cond_init(&kernel->poll_work, NULL);
     kernel->todo_end = &kernel->todo;
     kernel->done_end = &kernel->done;
     kernel->wake = (struct loop_fd){
@@ -418,6 +420,10 @@ int kernel_new(struct loop *loop, struct kernel **out)
         free(kernel);
         return -EMFILE;
     }
+    /* The poller and one worker must be there; more are a matter of speed. */
+    if (start_thread(poller, kernel) || start_thread(worker, kernel))
+        return -EAGAIN;
+    kernel->threads = 1;
     *out = kernel;
     return 0;
 }

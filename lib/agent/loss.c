@@ -96,7 +96,8 @@ void loss_of_entry(struct file *file, const char *why)
     file->cur.state = ENTRY_ABSENT;
     file->upgrade_failed = false;
     /* Nothing new is granted here before those who held it are gone. */
-    file->stopping = file->on_lost != CONF_LOST_IGNORE;
+    file->stopping = file->on_lost != CONF_LOST_IGNORE && !file->open_error;
+    entries_check(file);
     if (file->stopping) {
         file->kill_at = loop_now() + LEASE_LOST_KILL_MS;
         loop_in(file->agent->loop, &file->kill_timer, LOOK_AGAIN_MS);

@@ -121,8 +121,9 @@ static void answer_tries(struct file *file, enum entry_mode mode, bool held)
     struct request *next;
     for (struct request *r = file->first; r; r = next) {
         next = r->next;
-        if (r->state != REQUEST_WAITING || !r->nb || file->cur.state != ENTRY_HELD)
-            continue;
+        if (r->state != REQUEST_WAITING || !r->nb || file->cur.state != ENTRY_HELD ||
+            (held && r->arrived >= file->test_at))
+            continue; /* that the lock was held before the call is no answer to it */
         /* An exclusive try is refused by any holder; a shared one only by an exclusive holder. */
         if (held && (mode == ENTRY_SH || r->mode == ENTRY_EX)) {
             if (kernel_is_network(file->kernel) && loop_now() < r->arrived + NETWORK_MS)
@@ -169,6 +170,7 @@ void file_test(struct file *file, enum entry_mode mode)
         return;
     file->test_on = true;
     file->test_grants = file->grants;
+    file->test_at = loop_now();
     kernel_test(file->kernel, mode);
 }
 

@@ -8,7 +8,8 @@
 
 #include "agent/agent.h"
 
-#define DROP_MS 1000
+#define DROP_MS                                                                                    \
+    1000 /* for a client to drop the lock it converts from, and for etcd to hear of a downgrade */
 
 static void pin_due(struct loop_timer *timer)
 {
@@ -104,6 +105,13 @@ static void drop_due(struct loop_timer *timer)
     request_free(timer->owner);
 }
 
+/* etcd does not answer, and so does not know of the downgrade yet. The lock is good all the same. */
+static void downgrade_due(struct loop_timer *timer)
+{
+    struct request *request = timer->owner;
+    request_end(request, file_stands(request->file, ENTRY_SH) ? WIRE_OK : WIRE_AGAIN);
+}
+
 void file_add(struct file *file, struct request *request)
 {
     request->file = file;
@@ -121,6 +129,9 @@ void file_add(struct file *file, struct request *request)
         request->timer.fire = drop_due;
         loop_in(file->agent->loop, &request->timer, DROP_MS);
         request_say(request, WIRE_DROP);
+    } else if (request->state == REQUEST_DOWNGRADE) {
+        request->timer.fire = downgrade_due;
+        loop_in(file->agent->loop, &request->timer, DROP_MS);
     }
     file_poke(file);
 }
@@ -179,8 +190,7 @@ static void locked(struct request *request)
     struct file *file = request->file;
     if (request->state == REQUEST_EXPIRED)
         file->grants++; /* what the line saw before this is stale */
-    if (file->cur.state == ENTRY_HELD && file->cur.mode >= request->mode && !file->stopping &&
-        session_valid(file->agent->session)) {
+    if (file_stands(file, request->mode)) {
         wake_same_description(request);
         request_end(request, WIRE_OK);
         return;
@@ -195,11 +205,14 @@ static void locked(struct request *request)
 static void busy(struct request *request)
 {
     request->state = REQUEST_WAITING;
-    set_limit(request);
-    if (request->nb)
+    if (request->nb) {
         request->looked = true; /* file_step starts the test */
-    else
+        /* A program that was stopped has its time before it still. */
+        if (loop_now() > request->arrived + TRY_MS / 2)
+            request->arrived = loop_now();
+    } else
         request->kernel_busy = true;
+    set_limit(request);
 }
 
 void file_heard(struct request *request, const struct wire_msg *msg)

@@ -69,14 +69,33 @@ void request_fail(struct request *request, int err, const char *why)
 
 /* ---- the first message ---- */
 
+/* The flock of the description itself: its owner could not look for lack of /proc. */
+static uint32_t descriptor_mode(int fd)
+{
+    char path[40];
+    char line[256];
+    uint32_t mode = WIRE_NONE;
+    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
+    FILE *file = fopen(path, "re");
+    while (file && mode == WIRE_NONE && fgets(line, sizeof line, file)) {
+        if (strncmp(line, "lock:", 5) == 0 && strstr(line, " FLOCK "))
+            mode = strstr(line, " WRITE ") ? WIRE_EX : WIRE_SH;
+    }
+    if (file)
+        fclose(file);
+    return mode;
+}
+
 /* The descriptor as an O_PATH one: a client without /proc sends the real thing, which would keep
  * its lock alive. */
-static int path_only(int fd)
+static int path_only(int fd, struct wire_msg *msg)
 {
     char link[40];
     int flags = fcntl(fd, F_GETFL);
     if (flags >= 0 && (flags & O_PATH))
         return fd;
+    if (msg->held == WIRE_NONE)
+        msg->held = descriptor_mode(fd);
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     int path_fd = open(link, O_PATH | O_CLOEXEC);
     close(fd);
@@ -154,8 +173,7 @@ static void begin(struct request *request, const struct wire_msg *msg, int fd)
     /* A description that holds this mode already changes nothing, if the host's grant stands behind
      * it. */
     if (request->state == REQUEST_WAITING && msg->held == msg->mode &&
-        file->cur.state == ENTRY_HELD && file->cur.mode >= request->mode && !file->stopping &&
-        session_valid(agent->session) && !file_is_undoing(file, request)) {
+        file_stands(file, request->mode) && !file_is_undoing(file, request)) {
         file->grants++;
         request_end(request, WIRE_OK);
         file_poke(file);
@@ -240,7 +258,7 @@ static void heard(struct loop_fd *watch, uint32_t events)
         file_heard(request, &msg);
         return;
     }
-    fd = path_only(fd);
+    fd = path_only(fd, &msg);
     if (fd < 0)
         request_fail(request, ENOLCK, "the agent has no descriptor left for the file");
     else

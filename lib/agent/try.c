@@ -93,6 +93,12 @@ static void succeed(struct file *file, int64_t create, int64_t mod, bool joined)
     entry.create = create;
     entry.mod = mod;
     entry.joined = joined;
+    if (file->cur.state != ENTRY_ABSENT) {
+        /* The waiting entry was promoted meanwhile: one is enough. */
+        agent_delete_stray(file->agent, entry.name);
+        finish(file);
+        return;
+    }
     entries_hold(file, &entry);
     for (struct request *r = file->first; try->for_reader && r; r = r->next) {
         if (r->state == REQUEST_WAITING && !r->nb && r->mode == ENTRY_SH)
@@ -187,6 +193,14 @@ static void decide(struct file *file, const struct etcd_reply *reply,
         queue_free(&queue);
         return;
     }
+    if (at != QUEUE_NONE &&
+        ((file->next_entry.state != ENTRY_ABSENT && strcmp(name, file->next_entry.name) == 0) ||
+         file->cur.state != ENTRY_ABSENT)) {
+        entries_check(file); /* our own waiter has its turn: it is promoted, then we see */
+        finish(file);
+        queue_free(&queue);
+        return;
+    }
     switch (kind) {
     case QUEUE_FREE:
         send_try(file, TRY_PUT);
@@ -198,12 +212,7 @@ static void decide(struct file *file, const struct etcd_reply *reply,
         send_try(file, TRY_JOIN);
         break;
     case QUEUE_ASK:
-        if (file->next_entry.state == ENTRY_QUEUED && strcmp(name, file->next_entry.name) == 0) {
-            entries_check(file); /* our own waiter has its turn: it is promoted, then we see */
-            finish(file);
-        } else {
-            ask(file, &queue.entries[at]);
-        }
+        ask(file, &queue.entries[at]);
         break;
     case QUEUE_FOREIGN:
         refuse(file, true);

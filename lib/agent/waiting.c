@@ -269,6 +269,10 @@ static void evaluate(struct file *file, const struct etcd_reply *reply,
         file->next_entry.placed = true;
         file->next_entry.create = queue.entries[at].create;
         file->next_entry.mod = queue.entries[at].mod;
+        /* A join whose answer was lost shows here. */
+        if (queue.entries[at].joined && !file->next_entry.joined)
+            file->next_entry.token = queue.entries[at].mod;
+        file->next_entry.joined = queue.entries[at].joined;
         if (with_sessions)
             look_for_losses(file, reply, &queue);
         remember_predecessors(file, &queue, at);
@@ -331,6 +335,7 @@ static void refused(struct file *file, const char *why)
         file_fail_waiting(file, why);
         return;
     }
+    loop_in(file->agent->loop, &file->next_retry, 1000);
     loop_in(file->agent->loop, &file->recheck, 1000);
 }
 
@@ -416,7 +421,7 @@ void entries_step(struct file *file)
     if (file->cur.state == ENTRY_LEAVING && !session_pending(&file->cur_txn) &&
         !file->cur_retry.place)
         entries_release(file); /* etcd refused it; asked again */
-    if (session_pending(&file->next_txn))
+    if (session_pending(&file->next_txn) || file->next_retry.place)
         return;
     if (next->state == ENTRY_ABSENT) {
         if (!need || !session_is_up(file->agent->session) || file->open_error)

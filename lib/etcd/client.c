@@ -195,7 +195,8 @@ static bool wants_login(const struct etcd_client *client, long status,
 {
     return client->conf->user &&
            (status == 401 || fault->code == 16 || strstr(fault->message, "invalid auth token") ||
-            strstr(fault->message, "user name is empty"));
+            strstr(fault->message, "user name is empty") ||
+            strstr(fault->message, "revision of auth store is old"));
 }
 
 /* A refusal is final only if etcd itself turned the request down before doing anything. */
@@ -257,6 +258,11 @@ static void answered(struct etcd_request *request, long status)
                  fault.message[0] ? fault.message : "an error without a message");
     else
         snprintf(why, sizeof why, "HTTP status %ld with an answer that is not etcd's", status);
+    if (err == -EREMOTEIO && strstr(fault.message, "too many requests")) {
+        client_note_failure(client, request->endpoint, why);
+        finish(request, ETCD_UNSENT, NULL, client->trouble);
+        return;
+    }
     if (err == -EREMOTEIO && is_refusal(status, &fault)) {
         char text[700];
         client_note_success(client, request->endpoint);
