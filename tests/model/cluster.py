@@ -139,7 +139,8 @@ class Cluster(Transactions):
         me, name, does = s.hosts[i], self.names[i], self.scenario.does[i]
         parent, child = self.scenario.nested or (None, None)
         if not me.want and not me.plan:
-            if "sh" in does and me.readers < self.scenario.readers and (i != child or i == parent or s.hosts[parent].readers):
+            too_early = i == child != parent and not s.hosts[parent].readers
+            if "sh" in does and me.readers < self.scenario.readers and not too_early:
                 yield f"{name}: a program asks for sh", self.host(s, i, want="sh"), False
             if "ex" in does and me.readers + me.writer < 2:
                 yield f"{name}: a program asks for ex", self.host(s, i, want="ex"), False

@@ -95,7 +95,7 @@ SCENARIOS = {
         "two crashes": Scenario(("ex un ex", "sh ex"), "ex", crashes=2),
         "shared descriptions": Scenario(("ex un", "ex sh"), "ex", descriptions=(0, 0), stops=2, kills=1),
         "nested, writer": Scenario(("sh wait Q", "sh", "ex"), "ex"),
-        "nested, crash": Scenario(("sh wait Q", "sh"), "ex", crashes=1, kills=1, stops=1),
+        "nested, crash and kill": Scenario(("sh wait Q", "sh"), "ex ex", crashes=1, kills=1),
     },
 }
 

@@ -100,7 +100,7 @@ class Programs(Base):
         return self.program(self.hung_up(s, i), i, pc="refused")
 
     def refused_unlock(self, s, i):
-        """A conversion that fails has lost the old lock. One that began without a lock has none of its own to unlock."""
+        """A conversion that fails has lost the old lock. A try that began without a lock has none to unlock."""
         p, d = s.programs[i], self.descriptions[i]
         if "refused-keeps" not in self.rules:
             return self.set_lock(s, d, "")
