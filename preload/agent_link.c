@@ -38,6 +38,9 @@ static int runtime_paths(char base[PATHS_MAX], char dir[PATHS_MAX])
 {
     const struct guest *guest = guest_get();
     struct paths_namespaces ns;
+    base[0] = '\0';
+    if (guest->rundir_too_long)
+        return -ENAMETOOLONG;
     paths_namespaces(&ns);
     if (!ns.mnt)
         ns = guest->namespaces; /* /proc is shut; what held at the start */

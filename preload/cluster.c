@@ -26,6 +26,7 @@ struct call {
     int kernel_mode; /* LOCK_SH or LOCK_EX */
     enum wire_mode mode;
     bool nb;
+    bool converts;    /* the description holds a lock of the other mode */
     bool unconfirmed; /* we took the kernel lock and no agent has said OK yet */
     bool progress;    /* the present agent has answered something */
     const char *path;
@@ -111,12 +112,13 @@ static int obey(struct call *call, int link, const struct wire_msg *msg)
         undo(call);
         return TRY_AGAIN; /* closing the connection tells the agent that it is undone */
     case WIRE_WOULDBLOCK:
-        /* A conversion that fails has lost the old lock, on one kernel too. */
-        (void)kernel_flock(call->fd, LOCK_UN);
-        call->unconfirmed = false;
+        /* A conversion that fails has lost the old lock, on one kernel too. No other try unlocks anything: a
+         * sibling may have taken the lock through this very description meanwhile. */
+        if (call->converts || call->unconfirmed)
+            undo(call);
         return -EWOULDBLOCK;
     case WIRE_DROP:
-        (void)kernel_flock(call->fd, LOCK_UN);
+        undo(call);
         return answer(link, WIRE_DROPPED, 0);
     case WIRE_UNMAPPED: {
         int err = kernel_flock(call->fd, call->kernel_mode | (call->nb ? LOCK_NB : 0));
@@ -139,6 +141,7 @@ static int converse(struct call *call, int link, enum wire_mode held)
 {
     struct wire_msg msg;
     wire_init(&msg, WIRE_ACQUIRE);
+    call->converts = held != WIRE_NONE && held != call->mode;
     msg.mode = call->mode;
     msg.held = held;
     msg.flags = call->nb ? WIRE_NB : 0;
@@ -264,7 +267,7 @@ int cluster_no_config(const char *name, int err)
 {
     struct say line;
     say_start(&line);
-    say_text(&line, guest_get()->config);
+    say_text(&line, guest_get()->config[0] ? guest_get()->config : "ETCDFLOCK_CONFIG");
     say_text(&line, ": cannot read the configuration (");
     say_errno(&line, err);
     say_text(&line, "); create it, set ETCDFLOCK_CONFIG, or set ETCDFLOCK_DISABLE=1: ");

@@ -8,9 +8,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "guest.h"
 #include "mapping.h"
+#include "wire/wire.h"
 
 #define TEXT_MAX (1024UL * 1024)
 
@@ -104,6 +106,27 @@ int mapping_config(struct mapping_text *out)
     out->at = version->text;
     out->len = version->len;
     return 0;
+}
+
+uint64_t mapping_generation(void)
+{
+    static _Atomic uint64_t generation;
+    static _Atomic uint64_t looked_at;
+    struct timespec now;
+    struct stat st;
+    if (clock_gettime(CLOCK_MONOTONIC_COARSE, &now) < 0)
+        return 0;
+    uint64_t second = (uint64_t)now.tv_sec + 1;
+    if (atomic_load_explicit(&looked_at, memory_order_acquire) != second) {
+        if (stat(guest_get()->config, &st) == 0) {
+            const uint64_t stamp[] = {st.st_dev, st.st_ino, (uint64_t)st.st_size,
+                                      nanoseconds(st.st_mtim), nanoseconds(st.st_ctim)};
+            atomic_store_explicit(&generation, wire_hash((const char *)stamp, sizeof stamp),
+                                  memory_order_relaxed);
+        }
+        atomic_store_explicit(&looked_at, second, memory_order_release);
+    }
+    return atomic_load_explicit(&generation, memory_order_relaxed);
 }
 
 /* Read at the start, while the file can still be reached. */

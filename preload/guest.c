@@ -18,7 +18,7 @@ static atomic_bool ready;
 struct setting {
     const char *name;
     char value[PATHS_MAX];
-    bool found;
+    bool found, too_long;
 };
 enum { DISABLE, DEBUG, RUNDIR, XDG, CONFIG, N_SETTINGS };
 
@@ -26,9 +26,11 @@ static void take_setting(struct setting *settings, const char *entry)
 {
     for (int i = 0; i < N_SETTINGS; i++) {
         size_t len = strlen(settings[i].name);
-        if (strncmp(entry, settings[i].name, len) == 0 && entry[len] == '=')
-            settings[i].found =
-                paths_append(settings[i].value, PATHS_MAX, 0, entry + len + 1) < PATHS_MAX;
+        if (strncmp(entry, settings[i].name, len) == 0 && entry[len] == '=') {
+            settings[i].found = true;
+            settings[i].too_long =
+                paths_append(settings[i].value, PATHS_MAX, 0, entry + len + 1) >= PATHS_MAX;
+        }
     }
 }
 
@@ -56,6 +58,10 @@ static void read_proc_environment(struct setting *settings)
         len -= (size_t)(start - text);
         memmove(text, start, len);
         if (len == sizeof text) {
+            if (!skipping) {
+                text[sizeof text - 1] = '\0';
+                take_setting(settings, text);
+            }
             skipping = true;
             len = 0;
         }
@@ -76,7 +82,8 @@ static bool flag_is_set(const struct setting *setting)
 
 static bool take_path(const struct setting *setting, char out[PATHS_MAX])
 {
-    return is_set(setting) && paths_append(out, PATHS_MAX, 0, setting->value) < PATHS_MAX;
+    paths_append(out, PATHS_MAX, 0, setting->value);
+    return is_set(setting);
 }
 
 static void find_library_dir(void)
@@ -117,9 +124,10 @@ static void guest_init(void)
     guest.inert = flag_is_set(&settings[DISABLE]) || getauxval(AT_SECURE) != 0;
     guest.debug = flag_is_set(&settings[DEBUG]);
     guest.has_rundir = take_path(&settings[RUNDIR], guest.rundir);
-    guest.has_xdg = take_path(&settings[XDG], guest.xdg);
+    guest.rundir_too_long = settings[RUNDIR].too_long;
+    guest.has_xdg = !settings[XDG].too_long && take_path(&settings[XDG], guest.xdg);
     const char *config = is_set(&settings[CONFIG]) ? settings[CONFIG].value : PATHS_DEFAULT_CONFIG;
-    if (paths_config(config, guest.config) < 0)
+    if (settings[CONFIG].too_long || paths_config(config, guest.config) < 0)
         guest.config[0] = '\0';
     struct stat st;
     if (fstat(2, &st) == 0) {

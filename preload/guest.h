@@ -21,7 +21,7 @@
 struct guest {
     bool inert; /* ETCDFLOCK_DISABLE=1, or a program that runs with raised privileges */
     bool debug;
-    bool has_rundir, has_xdg;
+    bool has_rundir, has_xdg, rundir_too_long;
     char config[PATHS_MAX]; /* resolved; empty if it did not fit */
     char rundir[PATHS_MAX];
     char xdg[PATHS_MAX];

@@ -1,13 +1,14 @@
 /* fcntl(2): record locks on mapped files; everything else goes on unchanged. */
 #include <fcntl.h>
 #include <stdarg.h>
+#include <sys/uio.h>
 
 #include "cluster.h"
 #include "guest.h"
 #include "mapping.h"
 #include "original.h"
 
-static bool takes_record_lock(int command, const void *argument)
+static bool is_record_lock(int command)
 {
     switch (command) {
     case F_GETLK:
@@ -21,16 +22,29 @@ static bool takes_record_lock(int command, const void *argument)
     case F_OFD_GETLK:
     case F_OFD_SETLK:
     case F_OFD_SETLKW:
-        /* l_type comes first in every layout of struct flock. Giving a lock back is always allowed.
-         */
-        return argument && *(const short *)argument != F_UNLCK;
+        return true;
     default:
         return false;
     }
 }
 
+/* Giving a lock back is always allowed. l_type comes first in every layout of struct flock; it is read by the kernel, which
+ * answers EFAULT to a bad pointer, where we would crash. */
+static bool gives_back(const void *argument)
+{
+    short type = F_UNLCK;
+    struct iovec here = {.iov_base = &type, .iov_len = sizeof type};
+    struct iovec there = {.iov_base = (void *)(uintptr_t)argument, .iov_len = sizeof type};
+    long got = guest_call(SYS_process_vm_readv, getpid(), &here, 1, &there, 1, 0);
+    if (got == -EFAULT)
+        return true; /* the next definition says EFAULT */
+    if (got != (long)sizeof type)
+        type = *(const short *)argument;
+    return type == F_UNLCK;
+}
+
 /* 0: not ours, go on; else -1 with errno set. */
-static __attribute__((noinline)) int refuse_record_lock(int fd)
+static __attribute__((noinline)) int refuse_record_lock(int fd, const void *argument)
 {
     char path[MAPPING_PATH_MAX];
     uint64_t hash;
@@ -38,6 +52,10 @@ static __attribute__((noinline)) int refuse_record_lock(int fd)
     int saved = errno;
     switch (mapping_of(fd, path, &hash, &err)) {
     case MAPPING_CLUSTER:
+        if (gives_back(argument)) {
+            errno = saved;
+            return 0;
+        }
         errno = -cluster_no_record_locks("fcntl", path);
         return -1;
     case MAPPING_BROKEN:
@@ -51,8 +69,7 @@ static __attribute__((noinline)) int refuse_record_lock(int fd)
 
 static bool is_refused(int fd, int command, const void *argument)
 {
-    return takes_record_lock(command, argument) && !guest_get()->inert &&
-           refuse_record_lock(fd) < 0;
+    return is_record_lock(command) && !guest_get()->inert && refuse_record_lock(fd, argument) < 0;
 }
 
 #define LAST_ARGUMENT(argument, before)                                                            \

@@ -1,12 +1,12 @@
 /*
- * A file known not to be mapped costs one statx. Only that verdict is kept: a mapped file goes to
- * the agent anyway, which judges for itself.
+ * A file known not to be mapped costs one statx. Only that verdict is kept: a mapped file goes to the
+ * agent anyway, which judges for itself.
  *
- * An inode number alone is no identity, it is used again at once, often with the same birth
- * time, as that comes from a coarse clock. So a verdict is kept only for a file whose birth lies
- * more than a second back, and holds as long as device, inode, birth time and status-change time
- * are the same; a rename changes the last. A mere write changes it too: then the path is read again
- * and compared by its hash. A file system without birth times gets no cache.
+ * An inode number alone is no identity, it is used again at once, often with the same birth time, as that comes from a
+ * coarse clock. So a verdict is kept only for a file whose birth lies more than a second back, and holds as long as device,
+ * inode, birth time, status-change time and the configuration are the same; a rename changes the status-change time. A mere
+ * write changes it too: then the path is read again and compared by its hash. A file system without birth times
+ * gets no cache.
  */
 #include "mapping.h"
 
@@ -25,7 +25,7 @@
 #define DELETED     " (deleted)"
 #define DELETED_LEN (sizeof DELETED - 1)
 
-enum { DEV, INO, BIRTH, CHANGE, PATH, CACHE_WORDS };
+enum { DEV, INO, BIRTH, CONFIG, CHANGE, PATH, CACHE_WORDS };
 
 /* A sequence lock without waiting: a reader that meets a writer takes the slot for empty, a writer
  * that meets a writer goes without. An odd number marks a write in progress. */
@@ -50,7 +50,7 @@ static bool cache_read(const uint64_t key[CACHE_WORDS], uint64_t found[CACHE_WOR
     atomic_thread_fence(memory_order_acquire);
     unsigned after = atomic_load_explicit(&slot->sequence, memory_order_relaxed);
     return before == after && !(before & 1) && before != 0 && found[DEV] == key[DEV] &&
-           found[INO] == key[INO] && found[BIRTH] == key[BIRTH];
+           found[INO] == key[INO] && found[BIRTH] == key[BIRTH] && found[CONFIG] == key[CONFIG];
 }
 
 static void cache_write(const uint64_t key[CACHE_WORDS])
@@ -108,6 +108,7 @@ enum mapping mapping_of(int fd, char path[MAPPING_PATH_MAX], uint64_t *path_hash
         [DEV] = (uint64_t)stx.stx_dev_major << 32 | stx.stx_dev_minor,
         [INO] = stx.stx_ino,
         [BIRTH] = stx.stx_mask & STATX_BTIME ? nanoseconds(stx.stx_btime) : 0,
+        [CONFIG] = mapping_generation(),
         [CHANGE] = nanoseconds(stx.stx_ctime),
     };
     uint64_t found[CACHE_WORDS];

@@ -73,7 +73,7 @@ static bool stderr_is_for_people(void)
     struct stat st;
     if (fstat(2, &st) < 0)
         return false;
-    if (S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode))
+    if (S_ISCHR(st.st_mode))
         return true;
     return st.st_dev == guest->stderr_dev && st.st_ino == guest->stderr_ino;
 }

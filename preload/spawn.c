@@ -1,8 +1,10 @@
 /*
- * The agent is a grandchild, so that no zombie stays behind and it belongs to init. Both clones
- * have exit signal 0: no SIGCHLD, and wait() does not see them. If orphans would come back to this
- * very process (it is pid 1 or a subreaper), its wait() would find the agent, so there the agent
- * stays a direct child with exit signal 0.
+ * The agent is a grandchild, so that no zombie stays behind and it belongs to init. The child in between has exit signal 0: no
+ * SIGCHLD, and wait() does not see it. (That does not help the agent itself: exec sets the signal back.)
+ *
+ * Where orphans come back to this very process, its wait() would find the agent. A subreaper is none while the child in between
+ * ends. If the program is pid 1, that child stays as the agent's parent: it never calls exec, so that it stays unseen, has no
+ * descriptors, and ends with the agent. The next start reaps it.
  *
  * The children run on a copy of the program's memory and make system calls only. All signals are
  * blocked until exec, so that no handler of the program runs in them.
@@ -12,6 +14,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -84,34 +87,59 @@ static void child_exec(const char *agent, const char *base, int ready)
     child_end(127);
 }
 
-static bool orphans_come_back(void)
+static void wait_for(long pid)
 {
-    int subreaper = 0;
-    return getpid() == 1 ||
-           (guest_call(SYS_prctl, PR_GET_CHILD_SUBREAPER, &subreaper, 0, 0, 0) == 0 && subreaper);
+    long got;
+    do
+        got = guest_call(SYS_wait4, (int)pid, NULL, __WALL, NULL);
+    while (got == -EINTR);
+}
+
+/* Pid 1's child: the agent's parent for as long as it lives. */
+static void shepherd(long agent)
+{
+    if (guest_call(SYS_close_range, 0, ~0U, 0) < 0) {
+        for (int fd = 0; fd < 65536; fd++)
+            guest_close(fd);
+    }
+    (void)guest_call(SYS_setsid);
+    wait_for(agent);
+    child_end(0);
+}
+
+static void child_between(const char *agent, const char *base, int ready, bool stays)
+{
+    long grandchild = clone_quietly();
+    if (grandchild == 0)
+        child_exec(agent, base, ready);
+    if (grandchild > 0 && stays)
+        shepherd(grandchild);
+    child_end(grandchild < 0);
 }
 
 static int start(const char *agent, const char *base, int ready)
 {
+    static _Atomic long shepherd_pid;
     uint64_t all = ~(uint64_t)0;
     uint64_t before;
-    bool direct = orphans_come_back();
+    bool first = getpid() == 1;
+    int subreaper = 0;
+    (void)guest_call(SYS_prctl, PR_GET_CHILD_SUBREAPER, &subreaper, 0, 0, 0);
     (void)guest_call(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, KERNEL_SIGSET_BYTES);
+    if (subreaper)
+        (void)guest_call(SYS_prctl, PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
     long pid = clone_quietly();
-    if (pid == 0) {
-        if (direct)
-            child_exec(agent, base, ready);
-        long grandchild = clone_quietly();
-        if (grandchild == 0)
-            child_exec(agent, base, ready);
-        child_end(grandchild < 0);
+    if (pid == 0)
+        child_between(agent, base, ready, first);
+    if (pid > 0 && first) {
+        long last = atomic_exchange(&shepherd_pid, pid);
+        if (last > 0)
+            (void)guest_call(SYS_wait4, (int)last, NULL, WNOHANG | __WCLONE, NULL);
+    } else if (pid > 0) {
+        wait_for(pid);
     }
-    if (pid > 0 && !direct) {
-        long got;
-        do
-            got = guest_call(SYS_wait4, (int)pid, NULL, __WCLONE, NULL);
-        while (got == -EINTR);
-    }
+    if (subreaper)
+        (void)guest_call(SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     (void)guest_call(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, KERNEL_SIGSET_BYTES);
     return pid < 0 ? (int)pid : 0;
 }

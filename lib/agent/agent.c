@@ -17,7 +17,7 @@
 #include "agent/state.h"
 #include "wire/paths.h"
 
-#define SWEEP_MS       1000 /* an entry that was deleted is noticed well within the grace of 2 s */
+#define SWEEP_MS       500 /* an entry that was deleted is noticed well within the grace of 2 s */
 #define SWEEP_TIMEOUT  900
 #define REVOKE_TIMEOUT 1000
 
@@ -167,7 +167,7 @@ struct stray {
 static void stray_build(struct session_txn *self, struct txn *txn)
 {
     struct stray *stray = self->owner;
-    txn_delete(txn, TXN_THEN, stray->key);
+    session_delete(stray->txn.session, txn, stray->key);
 }
 
 static void stray_done(struct session_txn *self, enum session_result result,
@@ -181,10 +181,8 @@ static void stray_done(struct session_txn *self, enum session_result result,
 
 static bool is_known(struct agent *agent, const char *key)
 {
-    char asks[SESSION_KEY_MAX];
-    snprintf(asks, sizeof asks, "%sask/", agent->conf->root);
-    return strcmp(key, session_key(agent->session)) == 0 || strncmp(key, asks, strlen(asks)) == 0 ||
-           file_find_entry(agent, key);
+    const char *root = agent->conf->root;
+    return strncmp(key, root, strlen(root)) == 0 || file_find_entry(agent, key);
 }
 
 void agent_delete_stray(struct agent *agent, const char *key)
@@ -225,8 +223,12 @@ static void swept(void *owner, enum etcd_outcome outcome, const struct etcd_repl
     (void)why;
     agent->sweep_request = NULL;
     loop_in(agent->loop, &agent->sweep, SWEEP_MS);
-    if (outcome != ETCD_OK || !session_is_up(agent->session) || reply->lease_ttl <= 0)
+    if (outcome != ETCD_OK || !session_is_up(agent->session))
         return;
+    if (reply->lease_ttl <= 0) {
+        session_gone(agent->session, "etcd says that the lease is gone");
+        return;
+    }
     look_for_deleted(agent, reply);
     delete_strays(agent, &reply->keys);
 }
@@ -398,6 +400,14 @@ static int watch_signals(struct agent *agent)
     return agent->signals.fd < 0 ? -errno : loop_add(agent->loop, &agent->signals, EPOLLIN);
 }
 
+static void session_key_deleted(void *owner)
+{
+    struct agent *agent = owner;
+    if (session_is_up(agent->session))
+        session_gone(agent->session,
+                     "the session key was deleted: the lease was revoked, or somebody did it");
+}
+
 static int make_parts(struct agent *agent, char *why, size_t why_size)
 {
     static const struct session_calls calls = {.up = session_up,
@@ -418,7 +428,7 @@ static int make_parts(struct agent *agent, char *why, size_t why_size)
     err = etcd_client_new(agent->loop, agent->conf, &agent->client, why, why_size);
     if (err)
         return err;
-    agent->hub = watch_hub_new(agent->loop, agent->client);
+    agent->hub = watch_hub_new(agent->loop, agent->client, session_key_deleted, agent);
     agent->session = session_new(agent->loop, agent->client, agent->conf, &calls, agent);
     if (!agent->hub || !agent->session) {
         snprintf(why, why_size, "out of memory");

@@ -235,6 +235,7 @@ struct agent {
     uint64_t lease;       /* of the last session, for messages */
     int lock_fd, state_fd;
     struct loop_fd listener;
+    struct loop_timer listen_again;
     unsigned clients;
     struct loop_fd signals;
     struct watch *inbox;

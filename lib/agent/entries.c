@@ -77,7 +77,7 @@ static void build_cur(struct session_txn *self, struct txn *txn)
     switch (file->cur_op) {
     case CUR_RELEASE:
         txn_if_create(txn, file->cur.name, file->cur.create);
-        txn_delete(txn, TXN_THEN, file->cur.name);
+        session_delete(file->agent->session, txn, file->cur.name);
         break;
     case CUR_DOWNGRADE:
         changed.mode = ENTRY_SH;
@@ -222,7 +222,8 @@ static void cur_done(struct session_txn *self, enum session_result result,
         loop_in(file->agent->loop, &file->cur_retry, 1000);
     } else if (file->cur_op == CUR_RELEASE) {
         file->cur.state = ENTRY_ABSENT;
-        if (result == SESSION_DONE)
+        /* With a watch open, somebody else is waited for, and the watch tells. */
+        if (result == SESSION_DONE && !file->watch)
             entries_check(file);
     } else if (result == SESSION_DONE && file->cur_op == CUR_LOOK_UPGRADE) {
         look_upgrade_done(file, reply);

@@ -169,21 +169,31 @@ static void open_log(const struct agent *agent)
     log_open(agent->conf->log ? agent->conf->log : path);
 }
 
+static void raise_limit(int which)
+{
+    struct rlimit limit;
+    if (getrlimit(which, &limit) < 0)
+        return;
+    if (geteuid() == 0 && which != RLIMIT_NOFILE)
+        limit.rlim_max = RLIM_INFINITY;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(which, &limit);
+}
+
 /* Nothing of whoever started us: a program may ignore or block any signal. */
 static void own_manners(void)
 {
-    struct rlimit files;
+    static const int limits[] = {RLIMIT_NOFILE, RLIMIT_FSIZE, RLIMIT_CPU, RLIMIT_AS, RLIMIT_NPROC};
     sigset_t none;
     for (int signal = 1; signal < NSIG; signal++)
         (void)!sigaction(signal, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
     sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
+    sigaction(SIGXFSZ, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     umask(077);
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+        raise_limit(limits[i]);
     (void)!chdir("/");
 }
 

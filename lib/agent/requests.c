@@ -188,16 +188,19 @@ static void wake_same_description(const struct request *holder)
 static void locked(struct request *request)
 {
     struct file *file = request->file;
-    if (request->state == REQUEST_EXPIRED)
-        file->grants++; /* what the line saw before this is stale */
-    if (file_stands(file, request->mode)) {
+    bool late = request->state == REQUEST_EXPIRED;
+    if (file_stands(file, request->mode) && !late) {
         wake_same_description(request);
         request_end(request, WIRE_OK);
-        return;
+    } else if (file_stands(file, request->mode) && !file_is_undoing(file, request)) {
+        /* Whoever shares the description may have dropped the lock since. To take it once more changes nothing if
+         * it is still there. */
+        file_go(request);
+    } else {
+        request->state = REQUEST_UNDOING;
+        loop_cancel(file->agent->loop, &request->timer);
+        request_say(request, WIRE_REVOKED);
     }
-    request->state = REQUEST_UNDOING;
-    loop_cancel(file->agent->loop, &request->timer);
-    request_say(request, WIRE_REVOKED);
 }
 
 /* The kernel lock was not to be had. That may have been our own line, which holds it for an

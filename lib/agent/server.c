@@ -14,8 +14,9 @@
 
 #include "agent/agent.h"
 
-#define CLIENTS_MAX 8000 /* connections at once; one more waits in the kernel's backlog */
-#define DELETED     " (deleted)"
+#define CLIENTS_MAX     8000 /* connections at once; one more waits in the kernel's backlog */
+#define LISTEN_AGAIN_MS 100
+#define DELETED         " (deleted)"
 
 /* ---- words to the client ---- */
 
@@ -308,11 +309,23 @@ static void knocked(struct loop_fd *watch, uint32_t events)
             break;
         }
         int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+            /* No descriptor left: they wait in the backlog for a while, instead of us in a loop. */
+            loop_remove(agent->loop, watch);
+            loop_in(agent->loop, &agent->listen_again, LISTEN_AGAIN_MS);
+        }
         if (fd < 0)
             break;
         accept_one(agent, fd);
     }
     agent_idle_check(agent);
+}
+
+static void listen_again(struct loop_timer *timer)
+{
+    struct agent *agent = timer->owner;
+    if (agent->listener.fd >= 0 && agent->clients < CLIENTS_MAX)
+        loop_add(agent->loop, &agent->listener, EPOLLIN);
 }
 
 int server_start(struct agent *agent, char *why, size_t why_size)
@@ -330,6 +343,7 @@ int server_start(struct agent *agent, char *why, size_t why_size)
     if (dir_fd >= 0)
         close(dir_fd);
     if (!err) {
+        agent->listen_again = (struct loop_timer){.fire = listen_again, .owner = agent};
         agent->listener = (struct loop_fd){.fd = fd, .ready = knocked, .owner = agent};
         err = loop_add(agent->loop, &agent->listener, EPOLLIN);
     }
@@ -348,6 +362,7 @@ void server_stop(struct agent *agent)
         return;
     snprintf(path, sizeof path, "%s/agent.sock", agent->dir);
     unlink(path);
+    loop_cancel(agent->loop, &agent->listen_again);
     loop_remove(agent->loop, &agent->listener);
     close(agent->listener.fd);
     agent->listener.fd = -1;

@@ -32,6 +32,14 @@ static size_t agents_ahead(const struct file *file, uint64_t *out, size_t room)
     return n;
 }
 
+/* Do we know the revision at which this agent's entry was deleted? Then its mark, as it was at that revision, tells more than its
+ * session as it is now: put in the same transaction, it was a clean release, by an agent that may have left since. If
+ * not, the lease was lost or somebody else deleted the entry. */
+static bool saw_it_go(const struct file *file, uint64_t agent)
+{
+    return agent == file->watched_agent && file->watched_gone && !file->no_history;
+}
+
 static void add_session_reads(const struct file *file, struct txn *txn)
 {
     uint64_t agents[SESSIONS_MAX];
@@ -43,13 +51,13 @@ static void add_session_reads(const struct file *file, struct txn *txn)
         return;
     }
     for (size_t i = 0; i < n; i++) {
-        session_key_of(file->agent->conf, agents[i], key);
-        /* As it was when the entry went: a clean release by an agent that has left since shows as
-         * one. */
-        if (agents[i] == file->watched_agent && file->watched_gone && !file->no_history)
+        if (saw_it_go(file, agents[i])) {
+            session_left_key_of(file->agent->conf, agents[i], key);
             txn_get_at(txn, TXN_THEN, key, file->watched_gone);
-        else
+        } else {
+            session_key_of(file->agent->conf, agents[i], key);
             txn_get(txn, TXN_THEN, key);
+        }
     }
 }
 
@@ -60,8 +68,10 @@ static bool session_found(const struct file *file, const struct etcd_reply *repl
     size_t n = agents_ahead(file, agents, SESSIONS_MAX);
     session_key_of(file->agent->conf, agent, key);
     for (size_t i = 0; n <= SESSIONS_MAX && i < n; i++) {
-        if (agents[i] == agent)
-            return session_range(reply, 1 + i)->n > 0;
+        if (agents[i] != agent)
+            continue;
+        const struct etcd_range *found = session_range(reply, 1 + i);
+        return found->n > 0 && (!saw_it_go(file, agent) || found->kvs[0].mod == file->watched_gone);
     }
     const struct etcd_range *all = session_range(reply, 1);
     for (size_t i = 0; i < all->n; i++) {
@@ -83,7 +93,8 @@ static void look_for_losses(struct file *file, const struct etcd_reply *reply,
             session_found(file, reply, gone->agent))
             continue;
         file->grace_until = loop_now() + LEASE_GRACE_MS;
-        log_line("%s: the lease of a host ahead of us was lost; waiting %d ms for it to stop its "
+        log_line("%s: a host ahead of us has lost its lease or its entry; waiting %d ms for it to "
+                 "stop its "
                  "programs",
                  file->key, LEASE_GRACE_MS);
     }
@@ -235,11 +246,13 @@ static void decide(struct file *file, const struct queue *queue, size_t at, int6
     if (blocker != QUEUE_NONE) {
         if (join_if_due(file, queue, at, revision))
             return;
-        if (strcmp(queue->entries[blocker].name, file->cur.name) == 0 &&
-            file->cur.state != ENTRY_ABSENT)
+        if (strcmp(queue->entries[blocker].name, file->cur.name) == 0) {
             stop_watch(file); /* our own: its release looks here again */
-        else
+            if (file->cur.state == ENTRY_ABSENT)
+                file->check_again = true; /* it has been released since this read */
+        } else {
             watch_entry(file, &queue->entries[blocker]);
+        }
     } else if (loop_now() < file->grace_until) {
         loop_at(loop, &file->recheck, file->grace_until);
     } else if (!session_valid(file->agent->session)) {
@@ -307,7 +320,7 @@ void next_build(struct session_txn *self, struct txn *txn)
         break;
     case NEXT_CANCEL:
         txn_if_create(txn, entry->name, entry->create);
-        txn_delete(txn, TXN_THEN, entry->name);
+        session_delete(file->agent->session, txn, entry->name);
         break;
     case NEXT_JOIN:
         joined = *entry;
@@ -370,6 +383,8 @@ void next_done(struct session_txn *self, enum session_result result, const struc
         memset(&file->next_entry, 0, sizeof file->next_entry);
         stop_watch(file);
     }
+    again = again || file->check_again;
+    file->check_again = false;
     if (again && !session_pending(&file->next_txn))
         entries_check(file);
     file_poke(file);

@@ -39,6 +39,19 @@ void session_key_of(const struct conf *conf, uint64_t lease, char *out)
     snprintf(out, SESSION_KEY_MAX, "%ssession/%016" PRIx64, conf->root, lease);
 }
 
+void session_left_key_of(const struct conf *conf, uint64_t lease, char *out)
+{
+    snprintf(out, SESSION_KEY_MAX, "%sleft/%016" PRIx64, conf->root, lease);
+}
+
+void session_delete(struct session *session, struct txn *txn, const char *entry)
+{
+    char mark[SESSION_KEY_MAX];
+    session_left_key_of(session->conf, (uint64_t)session->state.lease, mark);
+    txn_delete(txn, TXN_THEN, entry);
+    txn_put(txn, TXN_THEN, mark, "", session->state.lease);
+}
+
 bool session_is_up(const struct session *session)
 {
     return session->phase == PHASE_UP || session->phase == PHASE_RECOVERING;

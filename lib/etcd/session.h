@@ -55,6 +55,9 @@ struct session *session_new(struct loop *loop, struct etcd_client *client, const
 /* Opens a session; takes up the one in `state` if it is still there (NULL: none to take up). */
 void session_open(struct session *session, const struct session_state *state);
 
+/* Somebody has seen that the lease or the session key is gone: it is lost now. */
+void session_gone(struct session *session, const char *why);
+
 /* Revokes the lease, at best within `timeout_ms`, then calls `closed`. No transaction may be under
  * way. */
 void session_close(struct session *session, int timeout_ms, void (*closed)(void *owner));
@@ -68,6 +71,13 @@ int64_t session_ttl(const struct session *session); /* ms */
 const char *session_key(const struct session *session);
 /* Of any agent; SESSION_KEY_MAX bytes. */
 void session_key_of(const struct conf *conf, uint64_t lease, char *out);
+
+/* ROOT/left/LEASE, on the lease: put in every transaction in which an agent deletes an entry of its own, so that whoever waits can tell
+ * that from a deletion by somebody else. SESSION_KEY_MAX bytes. */
+void session_left_key_of(const struct conf *conf, uint64_t lease, char *out);
+
+/* Deletes an entry of ours in the then branch, with the mark. */
+void session_delete(struct session *session, struct txn *txn, const char *entry);
 
 enum session_result {
     SESSION_DONE,    /* `reply` is there; reply->succeeded tells the branch */

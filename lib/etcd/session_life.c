@@ -90,6 +90,11 @@ void session_lose(struct session *session, const char *why)
         ask_lease(session);
 }
 
+void session_gone(struct session *session, const char *why)
+{
+    session_lose(session, why);
+}
+
 /* ---- keep-alive ---- */
 
 static void beat_build(struct session_txn *self, struct txn *txn)

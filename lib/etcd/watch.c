@@ -44,6 +44,9 @@ struct watch_hub {
     char *session_key;
     int64_t beat;
     struct loop_timer check;
+    void (*deleted)(void *owner);
+    void *owner;
+    struct loop_later tell_deleted;
 };
 
 static void open_streams(struct watch *watch);
@@ -119,6 +122,8 @@ static void line(void *owner, const char *text, size_t len)
             const struct etcd_event *event = &reply.events[i];
             if (is_session_key(watch, event)) {
                 stream->seen_beat = event->kv.mod;
+                if (event->deleted)
+                    loop_later(watch->hub->loop, &watch->hub->tell_deleted);
                 continue;
             }
             if (watch->is_ready) {
@@ -248,13 +253,24 @@ void watch_hub_session(struct watch_hub *hub, const char *session_key)
     hub->beat = 0;
 }
 
-struct watch_hub *watch_hub_new(struct loop *loop, struct etcd_client *client)
+static void tell_deleted(struct loop_later *job)
+{
+    struct watch_hub *hub = job->owner;
+    if (hub->session_key)
+        hub->deleted(hub->owner);
+}
+
+struct watch_hub *watch_hub_new(struct loop *loop, struct etcd_client *client,
+                                void (*deleted)(void *owner), void *owner)
 {
     struct watch_hub *hub = calloc(1, sizeof *hub);
     if (!hub)
         return NULL;
     hub->loop = loop;
     hub->client = client;
+    hub->deleted = deleted;
+    hub->owner = owner;
+    hub->tell_deleted = (struct loop_later){.run = tell_deleted, .owner = hub};
     hub->check = (struct loop_timer){.fire = check_due, .owner = hub};
     return hub;
 }
@@ -267,6 +283,7 @@ void watch_hub_free(struct watch_hub *hub)
         /* NOLINTNEXTLINE(clang-analyzer-*): it takes itself out of the list */
         watch_close(hub->first);
     loop_cancel(hub->loop, &hub->check);
+    loop_forget(hub->loop, &hub->tell_deleted);
     free(hub->session_key);
     free(hub);
 }

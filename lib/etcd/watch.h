@@ -27,7 +27,9 @@ struct watch_calls {
     void (*event)(void *owner, const struct etcd_event *event);
 };
 
-struct watch_hub *watch_hub_new(struct loop *loop, struct etcd_client *client);
+/* `deleted` is called, outside of any other call, when a stream shows that the session key is gone. */
+struct watch_hub *watch_hub_new(struct loop *loop, struct etcd_client *client,
+                                void (*deleted)(void *owner), void *owner);
 void watch_hub_free(struct watch_hub *hub);
 
 /* The session key that every stream also watches, from the next stream on; NULL: none. */
