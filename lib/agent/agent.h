@@ -67,6 +67,7 @@ struct request {
     bool assigned;    /* the present grant was made for it */
     bool through;     /* a reader that is let through beside the host's readers */
     bool looked;      /* a reader for whom the queue has been read */
+    bool holds;       /* its description has the kernel lock of this mode already */
     bool upgrade;     /* converts from shared to exclusive */
     bool kernel_busy; /* had GO, and somebody here was quicker */
     int64_t arrived;  /* loop_now */
@@ -263,6 +264,8 @@ void request_fail(struct request *request, int err, const char *why);
 /* Says the last word and ends the request. */
 void request_end(struct request *request, enum wire_op op);
 void request_free(struct request *request);
+/* Tells it to give up the kernel lock that its description has. */
+void request_drop(struct request *request);
 
 /* ---- file.c ---- */
 /* The file of an inode under a key, made if it is new. Takes `path_fd` over. */

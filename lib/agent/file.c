@@ -119,6 +119,25 @@ static void forget_grant(struct file *file)
         r->assigned = r->kernel_busy = r->through = r->looked = false;
 }
 
+/* Requests whose description has the kernel lock already: a repeated lock changes nothing, if a grant stands behind the first. It
+ * goes the ordinary way all the same, as what the library read may be old. A lock without a grant (of a program without the
+ * library, of an agent that died) is given up first: it would be in the way of those who get the grant. */
+static void sort_out_holders(struct file *file)
+{
+    bool undecided = session_pending(&file->next_txn) && file->cur.state == ENTRY_ABSENT;
+    for (struct request *r = file->first; r; r = r->next) {
+        if (!r->holds || r->state != REQUEST_WAITING)
+            continue;
+        if (file_stands(file, r->mode)) {
+            r->holds = false;
+            r->assigned = true;
+        } else if (!undecided) {
+            r->holds = false;
+            request_drop(r);
+        }
+    }
+}
+
 static void file_step(struct loop_later *job)
 {
     struct file *file = job->owner;
@@ -137,6 +156,7 @@ static void file_step(struct loop_later *job)
     asks_step(file);
     if (file->cur.state != ENTRY_HELD)
         forget_grant(file);
+    sort_out_holders(file);
     if (file->cur.state == ENTRY_HELD && !session_pending(&file->cur_txn) &&
         session_valid(agent->session) && !file->stopping)
         serve(file);

@@ -105,6 +105,14 @@ static void drop_due(struct loop_timer *timer)
     request_free(timer->owner);
 }
 
+void request_drop(struct request *request)
+{
+    request->state = REQUEST_DROPPING;
+    request->timer.fire = drop_due;
+    loop_in(request->agent->loop, &request->timer, DROP_MS);
+    request_say(request, WIRE_DROP);
+}
+
 /* etcd does not answer, and so does not know of the downgrade yet. The lock is good all the same. */
 static void downgrade_due(struct loop_timer *timer)
 {
@@ -125,10 +133,7 @@ void file_add(struct file *file, struct request *request)
     set_limit(request);
     request->join_at = request->arrived + JOIN_MS;
     if (request->upgrade && request->state == REQUEST_WAITING) {
-        request->state = REQUEST_DROPPING;
-        request->timer.fire = drop_due;
-        loop_in(file->agent->loop, &request->timer, DROP_MS);
-        request_say(request, WIRE_DROP);
+        request_drop(request);
     } else if (request->state == REQUEST_DOWNGRADE) {
         request->timer.fire = downgrade_due;
         loop_in(file->agent->loop, &request->timer, DROP_MS);

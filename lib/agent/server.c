@@ -171,15 +171,7 @@ static void begin(struct request *request, const struct wire_msg *msg, int fd)
     owner_command(request->pid, request->command);
     dev_t dev = makedev(stx.stx_dev_major, stx.stx_dev_minor);
     struct file *file = file_get(agent, rule, key, path, dev, stx.stx_ino, fd);
-    /* A description that holds this mode already changes nothing, if the host's grant stands behind
-     * it. */
-    if (request->state == REQUEST_WAITING && msg->held == msg->mode &&
-        file_stands(file, request->mode) && !file_is_undoing(file, request)) {
-        file->grants++;
-        request_end(request, WIRE_OK);
-        file_poke(file);
-        return;
-    }
+    request->holds = request->state == REQUEST_WAITING && msg->held == msg->mode;
     file_add(file, request);
 }
 

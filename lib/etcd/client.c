@@ -274,6 +274,18 @@ static void answered(struct etcd_request *request, long status)
     finish(request, ETCD_UNKNOWN, NULL, client->trouble);
 }
 
+/* Called before each time that curl sends the request. When a kept connection dies, curl would send it again by itself, though
+ * the first copy may have arrived: the outcome is unknown then, and the nonce must change first. */
+static int before_sending(void *owner, char *ip, char *local_ip, int port, int local_port)
+{
+    struct etcd_request *request = owner;
+    (void)ip;
+    (void)local_ip;
+    (void)port;
+    (void)local_port;
+    return request->copies++ ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
 static void transferred(struct loop_transfer *transfer, CURLcode code)
 {
     struct etcd_request *request = transfer->owner;
@@ -285,9 +297,7 @@ static void transferred(struct loop_transfer *transfer, CURLcode code)
         answered(request, status);
         return;
     }
-    curl_off_t connected = 0;
-    curl_easy_getinfo(request->easy, CURLINFO_PRETRANSFER_TIME_T, &connected);
-    bool unsent = is_unsent(code) || (code == CURLE_OPERATION_TIMEDOUT && connected == 0);
+    bool unsent = request->copies == 0 && (is_unsent(code) || code == CURLE_OPERATION_TIMEDOUT);
     client_note_failure(client, request->endpoint, client_reason(code, request->error));
     finish(request, unsent ? ETCD_UNSENT : ETCD_UNKNOWN, NULL, client->trouble);
 }
@@ -312,6 +322,7 @@ void client_send(struct etcd_request *request)
     request->endpoint = client->current;
     request->token_serial = client->token_serial;
     request->len = 0;
+    request->copies = 0;
     request->error[0] = '\0';
     if (!request->easy)
         request->easy = client->n_spare ? client->spare_easy[--client->n_spare] : curl_easy_init();
@@ -325,6 +336,8 @@ void client_send(struct etcd_request *request)
     client_setup_easy(client, request->easy, url, request->body, request->headers, request->error);
     curl_easy_setopt(request->easy, CURLOPT_WRITEFUNCTION, collect);
     curl_easy_setopt(request->easy, CURLOPT_WRITEDATA, request);
+    curl_easy_setopt(request->easy, CURLOPT_PREREQFUNCTION, before_sending);
+    curl_easy_setopt(request->easy, CURLOPT_PREREQDATA, request);
     curl_easy_setopt(request->easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
     request->transfer = (struct loop_transfer){.done = transferred, .owner = request};
     curl_easy_setopt(request->easy, CURLOPT_PRIVATE, &request->transfer);

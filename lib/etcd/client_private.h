@@ -23,6 +23,7 @@ struct etcd_request {
     size_t endpoint;       /* that it was sent to */
     unsigned token_serial; /* that it was sent with */
     bool retried;          /* once with a new token */
+    unsigned copies;       /* that curl has sent */
     bool active;           /* curl has it */
     bool awaits_login;
     CURL *easy;
