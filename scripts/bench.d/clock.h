@@ -23,7 +23,7 @@ static inline void clock_wait_until(int64_t ns)
         ;
 }
 
-static inline void fail(const char *what)
+_Noreturn static inline void fail(const char *what)
 {
     fprintf(stderr, "bench helper: %s: %s\n", what, strerror(errno));
     exit(1);

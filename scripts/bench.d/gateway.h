@@ -1,4 +1,7 @@
-/* etcd's JSON gateway over one kept connection, with as little as possible around it: what a lock over it cannot undercut. */
+/*
+ * etcd's JSON gateway over one kept connection, with as little as possible around it: what a lock over
+ * it cannot undercut.
+ */
 #ifndef BENCH_GATEWAY_H
 #define BENCH_GATEWAY_H
 

@@ -1,4 +1,4 @@
-"""The surroundings of the benchmark: helpers built, a private etcd, hosts with an agent each, and the end of all of it."""
+"""The surroundings of the benchmark: helpers built, a private etcd, hosts with an agent each, and the end of it all."""
 import os
 import shutil
 import subprocess
@@ -30,8 +30,10 @@ class Trouble(Exception):
 
 def build_helpers():
     HELPERS.mkdir(parents=True, exist_ok=True)
-    for name, more in (("turns", ()), ("puppet", ()), ("loop", ()), ("cost", ()), ("pair", ("gateway.c",)), ("queue", ("gateway.c",))):
-        sources = [str(SOURCES / source) for source in (name + ".c",) + more]
+    for name in ("turns", "puppet", "loop", "cost", "pair", "queue"):
+        sources = [str(SOURCES / (name + ".c"))]
+        if name in ("pair", "queue"):
+            sources.append(str(SOURCES / "gateway.c"))
         subprocess.run(["gcc", "-std=c11", "-O2", "-Wall", "-Wextra", "-o", str(HELPERS / name), *sources],
                        check=True, timeout=60)
 

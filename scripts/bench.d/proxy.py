@@ -1,4 +1,4 @@
-"""A proxy between an agent and etcd that counts what passes: requests by what they do to locks, and events of watches."""
+"""A proxy between an agent and etcd that counts what passes: requests by what they do to locks, and watch events."""
 import base64
 import json
 import socket

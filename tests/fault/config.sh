@@ -261,6 +261,37 @@ hold2() {
     hold "$@"
 }
 
+# A program that runs already and has locked the file before, when it was not mapped.
+testRunningProgramHearsOfANewRule() {
+    local gate
+    host_config running "$(good_config | sed 's|DIR/\*\*|DIR/old/*|')"
+    mkdir "${HOST_DIR[running]}/new"
+    touch "$(file_of running new/file)"
+    sleep 1.2 # older than what may be remembered of a file
+    gate=$(plain_of gate.running)
+    mkfifo "$gate"
+    start_on running running /usr/bin/python3 -c '
+import fcntl, sys
+file = open(sys.argv[1])
+for _ in range(3):
+    fcntl.flock(file, fcntl.LOCK_EX)
+    fcntl.flock(file, fcntl.LOCK_UN)
+print("unmapped", flush=True)
+open(sys.argv[2]).read()
+fcntl.flock(file, fcntl.LOCK_EX)
+print("locked", flush=True)
+open(sys.argv[2]).read()
+' "$(file_of running new/file)" "$gate"
+    until_true 5 output_has running unmapped || fail "no lock: $(output running)"
+    printf '[new]\npath = %s/new/*\nkey = /new/{name}\n' "${HOST_DIR[running]}" >>"${HOST_CONFIG[running]}"
+    : >"$gate"
+    until_true 5 output_has running locked || fail "no lock: $(output running)"
+    assertEquals 'the cluster knows it' 1 "$(queue_of /new/file | wc -l)"
+    : >"$gate"
+    wait "$STARTED" || fail "it ended with $?"
+    agent_end running
+}
+
 # ---- runtime directories ----
 
 testRuntimeDirectoryOfSomebodyElse() {

@@ -259,8 +259,8 @@ testReleaseDuringAnOutage() {
     "$TEST_ROOT/scripts/local-etcd" pause "$ENV_DIR/etcd6"
     kill_started "$HOLDER"
     sleep 2
-    "$TEST_ROOT/scripts/local-etcd" resume "$ENV_DIR/etcd6"
     begin=$(now_us)
+    "$TEST_ROOT/scripts/local-etcd" resume "$ENV_DIR/etcd6"
     waited f release
     between 'the hand-over' $((GRANTED - begin)) 0 2500
     until_true 3 nothing_at "$endpoint" /t/ || fail 'an entry is left'

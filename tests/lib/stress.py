@@ -13,7 +13,8 @@ import time
 import intervals
 from intervals import Worker
 
-KILL_EVERY = 0.1  # s
+KILL_EVERY = 0.1  # s, and
+KILL_AFTER = 60  # acquisitions, so that a slow machine sees as many kills as a fast one
 END_SECONDS = 20  # longest time for the last workers to notice SIGTERM
 
 
@@ -71,18 +72,18 @@ class Stress:
         for host in "ab":
             for _ in range(self.per_host):
                 self.start(host)
-        kill_at = begin + KILL_EVERY
-        while self.count() < self.total and len(self.problems) < 20:
+        kill_at, kill_count = begin + KILL_EVERY, KILL_AFTER
+        while (count := self.count()) < self.total and len(self.problems) < 20:
             time.sleep(0.02)
             now = time.monotonic()
             if now - begin > self.seconds:
-                self.problems.append(f"only {self.count()} of {self.total} acquisitions in {self.seconds} s")
+                self.problems.append(f"only {count} of {self.total} acquisitions in {self.seconds} s")
                 break
             self.reap()
-            if now > kill_at:
+            if now > kill_at and count >= kill_count:
                 self.kill_one()
                 self.interrupt_one()
-                kill_at = now + KILL_EVERY
+                kill_at, kill_count = now + KILL_EVERY, count + KILL_AFTER
         self.took = time.monotonic() - begin
         self.stop()
 

@@ -92,6 +92,9 @@ int main(int argc, char **argv)
     }
     pid_t found = waitpid(-1, NULL, WNOHANG);
     printf("signals %d wait %s zombies %d\n", (int)signals,
-           found < 0 ? strerrorname_np(errno) : found ? "a child" : "a living child", children('Z', 0));
+           found < 0 ? strerrorname_np(errno)
+           : found   ? "a child"
+                     : "a living child",
+           children('Z', 0));
     return 0;
 }

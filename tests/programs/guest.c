@@ -125,7 +125,7 @@ static void case_fcntl(char **argv)
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     TELL(fcntl(987, F_SETLK, &lock));
     TELL(fcntl(ends[0], F_SETLK, &lock));
-    TELL(fcntl(fd, F_SETLK, (void *)8));
+    TELL(fcntl(ends[0], F_SETLK, (void *)8));
     TELL(fcntl64(fd, F_GETFD));
 }
 
@@ -137,7 +137,8 @@ static struct flock record(short type)
 static void case_record(char **argv)
 {
     int fd = open_file(argv[0]);
-    struct flock read = record(F_RDLCK), write = record(F_WRLCK), none = record(F_UNLCK), get = record(F_WRLCK);
+    struct flock read = record(F_RDLCK), write = record(F_WRLCK), none = record(F_UNLCK),
+                 get = record(F_WRLCK);
     TELL(fcntl(fd, F_SETLK, &read));
     TELL(fcntl(fd, F_SETLK, &write));
     TELL(fcntl(fd, F_SETLKW, &write));
@@ -177,7 +178,8 @@ static void case_fds(char **argv)
     char before[4096];
     char after[4096];
     for (; *argv; argv++) {
-        static const int operations[] = {LOCK_EX | LOCK_NB, LOCK_SH | LOCK_NB, LOCK_EX | LOCK_NB, LOCK_UN, LOCK_SH | LOCK_NB};
+        static const int operations[] = {LOCK_EX | LOCK_NB, LOCK_SH | LOCK_NB, LOCK_EX | LOCK_NB,
+                                         LOCK_UN, LOCK_SH | LOCK_NB};
         int fd = open_file(*argv);
         list_fds(before, sizeof before);
         for (size_t i = 0; i < sizeof operations / sizeof *operations; i++) {
@@ -216,7 +218,8 @@ static const char *heard(int fd)
 static void case_closed(char **argv)
 {
     int ends[2], pair[2];
-    if (pipe2(ends, O_NONBLOCK) < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) < 0)
+    if (pipe2(ends, O_NONBLOCK) < 0 ||
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) < 0)
         exit(100);
     int tell = fcntl(1, F_DUPFD, 20);
     dprintf(tell, "stderr: %s\n", fail_to_lock(argv[0]));
@@ -285,7 +288,8 @@ static void case_handler(char **argv)
     size_t size = (size_t)atoi(argv[1]);
     struct sigaction action = {.sa_handler = lock_in_handler, .sa_flags = size ? SA_ONSTACK : 0};
     if (size) {
-        stack_t stack = {.ss_sp = mmap(NULL, size + 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+        stack_t stack = {.ss_sp = mmap(NULL, size + 8192, PROT_READ | PROT_WRITE,
+                                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
                          .ss_size = size};
         mprotect(stack.ss_sp, 4096, PROT_NONE); /* below its end */
         stack.ss_sp = (char *)stack.ss_sp + 4096;
@@ -360,7 +364,9 @@ static void case_nofile(char **argv)
             printf("%d more: worked with %d\n", more, last);
         flock(fd, LOCK_UN);
     }
-    printf("%s\n", last < 0 ? "never works" : last == 0 ? "works without any" : "ENOLCK, then it works");
+    printf("%s\n", last < 0    ? "never works"
+                   : last == 0 ? "works without any"
+                               : "ENOLCK, then it works");
 }
 
 /* argv: a mapped file, a directory, a file within it. */
@@ -404,10 +410,10 @@ static const struct {
     const char *name;
     void (*run)(char **argv);
 } cases[] = {
-    {"errno", case_errno},       {"fcntl", case_fcntl},     {"record", case_record},
-    {"fds", case_fds},           {"closed", case_closed},   {"closeall", case_closeall},
-    {"vfork", case_vfork},       {"handler", case_handler}, {"threads", case_threads},
-    {"nofile", case_nofile},     {"chroot", case_chroot},   {"tables", case_tables},
+    {"errno", case_errno},   {"fcntl", case_fcntl},     {"record", case_record},
+    {"fds", case_fds},       {"closed", case_closed},   {"closeall", case_closeall},
+    {"vfork", case_vfork},   {"handler", case_handler}, {"threads", case_threads},
+    {"nofile", case_nofile}, {"chroot", case_chroot},   {"tables", case_tables},
 };
 
 int main(int argc, char **argv)

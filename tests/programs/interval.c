@@ -19,6 +19,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifndef LINGER_ONE_IN
+#define LINGER_ONE_IN 4000
+#endif
+
 /* The checker reads these as little-endian 64-bit words: begin, end, mode, value. */
 struct record {
     uint64_t begin; /* ns, CLOCK_MONOTONIC */
@@ -112,6 +116,15 @@ static int take(int lock, int op, struct records *all)
     return 0;
 }
 
+/* Now and then long enough for every regular clean-up of the agents to come by. */
+static void linger(void)
+{
+    struct timespec rest = {.tv_sec = 2, .tv_nsec = 500000000};
+
+    if (random() % LINGER_ONE_IN == 0)
+        nanosleep(&rest, NULL);
+}
+
 static void hold(int counter, int exclusive, struct records *all)
 {
     struct record *record = &all->record[all->count];
@@ -123,6 +136,7 @@ static void hold(int counter, int exclusive, struct records *all)
         count_one(counter, record);
     else
         spin((uint64_t)(random() % 200) * 1000);
+    linger();
     record->end = now();
 }
 

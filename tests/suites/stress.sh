@@ -6,7 +6,7 @@ set -euo pipefail
 . "$(dirname "$0")/../lib/common.sh"
 
 STRESS_TOTAL=${STRESS_TOTAL:-20000}
-STRESS_SECONDS=${STRESS_SECONDS:-150}
+STRESS_SECONDS=${STRESS_SECONDS:-240}
 STRESS_WORKERS=${STRESS_WORKERS:-4}
 
 stress() {
