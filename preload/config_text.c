@@ -14,6 +14,7 @@
 #include "mapping.h"
 #include "wire/wire.h"
 
+#define LOOK_MS  250 /* between two looks at the file's date */
 #define TEXT_MAX (1024UL * 1024)
 
 struct version {
@@ -116,15 +117,15 @@ uint64_t mapping_generation(void)
     struct stat st;
     if (clock_gettime(CLOCK_MONOTONIC_COARSE, &now) < 0)
         return 0;
-    uint64_t second = (uint64_t)now.tv_sec + 1;
-    if (atomic_load_explicit(&looked_at, memory_order_acquire) != second) {
+    uint64_t moment = ((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000) / LOOK_MS + 1;
+    if (atomic_load_explicit(&looked_at, memory_order_acquire) != moment) {
         if (stat(guest_get()->config, &st) == 0) {
             const uint64_t stamp[] = {st.st_dev, st.st_ino, (uint64_t)st.st_size,
                                       nanoseconds(st.st_mtim), nanoseconds(st.st_ctim)};
             atomic_store_explicit(&generation, wire_hash((const char *)stamp, sizeof stamp),
                                   memory_order_relaxed);
         }
-        atomic_store_explicit(&looked_at, second, memory_order_release);
+        atomic_store_explicit(&looked_at, moment, memory_order_release);
     }
     return atomic_load_explicit(&generation, memory_order_relaxed);
 }

@@ -27,7 +27,7 @@ struct mapping_text {
 };
 int mapping_config(struct mapping_text *out);
 
-/* A number that changes when the configuration's file does; looked up once a second. */
+/* A number that changes when the configuration's file does; looked up four times a second at most. */
 uint64_t mapping_generation(void);
 
 #endif

@@ -284,6 +284,7 @@ open(sys.argv[2]).read()
 ' "$(file_of running new/file)" "$gate"
     until_true 5 output_has running unmapped || fail "no lock: $(output running)"
     printf '[new]\npath = %s/new/*\nkey = /new/{name}\n' "${HOST_DIR[running]}" >>"${HOST_CONFIG[running]}"
+    sleep 0.3 # a running program looks at the file's date four times a second
     : >"$gate"
     until_true 5 output_has running locked || fail "no lock: $(output running)"
     assertEquals 'the cluster knows it' 1 "$(queue_of /new/file | wc -l)"

@@ -3,7 +3,7 @@
  *
  *   family FILE ROUNDS [subreaper]
  *
- * Takes and gives back the lock ROUNDS times, and kills in between what has become a child of this process.
+ * Takes and gives back the lock ROUNDS times, and kills the agent in between.
  * Then prints "signals N wait ERRNO zombies N": SIGCHLDs that came, what wait() says, and how many dead children are
  * left lying. Any other line says what went wrong.
  */
@@ -39,8 +39,8 @@ static void pause_ms(long ms)
         ;
 }
 
-/* Our children in this state ('Z' for dead ones, 0 for any); each of them gets `signal` unless that is 0. */
-static int children(char state, int signal)
+/* Our children in this state. */
+static int children(char state)
 {
     int n = 0;
     DIR *proc = opendir("/proc");
@@ -57,16 +57,35 @@ static int children(char state, int signal)
             fclose(stat);
         int parent;
         char found;
-        if (!end || sscanf(end + 1, " %c %d", &found, &parent) != 2 || parent != getpid() ||
-            (state && found != state))
-            continue;
-        n++;
-        if (signal)
-            kill(atoi(entry->d_name), signal);
+        n += end && sscanf(end + 1, " %c %d", &found, &parent) == 2 && parent == getpid() &&
+             found == state;
     }
     if (proc)
         closedir(proc);
     return n;
+}
+
+/* SIGKILL to the agents of our runtime directory. */
+static void kill_agents(const char *rundir)
+{
+    DIR *proc = opendir("/proc");
+    const struct dirent *entry;
+    while (proc && (entry = readdir(proc))) {
+        char path[300];
+        char line[4096];
+        if (!isdigit((unsigned char)entry->d_name[0]))
+            continue;
+        snprintf(path, sizeof path, "/proc/%s/cmdline", entry->d_name);
+        FILE *file = fopen(path, "r");
+        size_t len = file ? fread(line, 1, sizeof line - 1, file) : 0;
+        if (file)
+            fclose(file);
+        line[len] = '\0';
+        if (strcmp(line, "etcdflockd") == 0 && rundir && memmem(line, len, rundir, strlen(rundir)))
+            kill(atoi(entry->d_name), SIGKILL);
+    }
+    if (proc)
+        closedir(proc);
 }
 
 int main(int argc, char **argv)
@@ -81,7 +100,7 @@ int main(int argc, char **argv)
     int fd = open(argv[1], O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     for (int round = 0; round < rounds; round++) {
         if (round > 0) {
-            children(0, SIGKILL);
+            kill_agents(getenv("ETCDFLOCK_RUNDIR"));
             pause_ms(SETTLE_MS);
         }
         if (flock(fd, LOCK_EX) < 0 || flock(fd, LOCK_UN) < 0) {
@@ -95,6 +114,6 @@ int main(int argc, char **argv)
            found < 0 ? strerrorname_np(errno)
            : found   ? "a child"
                      : "a living child",
-           children('Z', 0));
+           children('Z'));
     return 0;
 }

@@ -221,6 +221,11 @@ static void case_closed(char **argv)
     if (pipe2(ends, O_NONBLOCK) < 0 ||
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) < 0)
         exit(100);
+    for (int i = 0; i < 2;
+         i++) { /* out of the way of 0, 1 and 2, which may be closed from the start */
+        ends[i] = fcntl(ends[i], F_DUPFD, 20);
+        pair[i] = fcntl(pair[i], F_DUPFD, 20);
+    }
     int tell = fcntl(1, F_DUPFD, 20);
     dprintf(tell, "stderr: %s\n", fail_to_lock(argv[0]));
     close(0);
