@@ -76,7 +76,7 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(CORE_OBJ)
 # ---- what is needed: Debian's packages, only those that are missing ----
 
 DEPS      = gcc make pkg-config libcurl4-openssl-dev libcjson-dev etcd-server etcd-client shunit2 python3 util-linux procps \
-	curl jq perl php-cli ruby dash iproute2
+	curl jq perl php-cli ruby dash libcap2-bin binutils
 LINT_DEPS = clang clang-tidy clang-format shellcheck libclang-rt-14-dev
 missing   = $(shell for p in $(1); do dpkg-query -W -f '$${Status}\n' $$p 2>/dev/null | grep -q '^install ok installed$$' || echo $$p; done)
 SUDO      = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
@@ -167,6 +167,7 @@ install: all
 	install -m 755 $(BUILD)/etcdflockd $(DESTDIR)$(PREFIX)/sbin/
 	install -m 755 $(BUILD)/etcdflock $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 config/etcdflock.conf $(DESTDIR)$(PREFIX)/share/etcdflock/etcdflock.conf.example
+	@[ -n "$(DESTDIR)" ] || ldconfig 2>/dev/null || true
 
 clean:
 	rm -rf build build-asan build-tsan build-clang build-fuzz

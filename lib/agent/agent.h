@@ -12,7 +12,8 @@
  *     owner.c      who is shown as the holder
  *     loss.c       stopping the holders of a lost lock
  *     adopt.c      what an agent that was killed has left
- *     agent.c      session, inbox, the regular look at the own keys
+ *     sweep.c      the regular look at the own keys
+ *     agent.c      session, inbox, coming and going
  */
 #ifndef ETCDFLOCK_AGENT_AGENT_H
 #define ETCDFLOCK_AGENT_AGENT_H
@@ -355,6 +356,9 @@ void adopt_start(struct agent *agent);
 /* `conf`, `dir`, `lock_fd` and `idle_exit_ms` are set; listens and opens a session, or takes up the
  * one that an agent before this one left. 0, or a negative errno and *why. */
 int agent_start(struct agent *agent, char *why, size_t why_size);
+/* ---- sweep.c ---- */
+void agent_sweep_due(struct loop_timer *timer);
+void agent_sweep_soon(struct agent *agent);
 /* The keys on our lease. */
 struct etcd_request *agent_list_keys(struct agent *agent, etcd_done *done);
 void agent_run(struct agent *agent);

@@ -1,13 +1,11 @@
 /*
  * One inode under one key: the requests of this host's programs, and the kernel's side of the lock.
  *
- * Why it is safe. A program may believe that it holds the lock only after OK. OK is said only while
- * the grant stands
- * (`cur` held and no release sent) to a request that had its GO under this very grant and has taken
- * the kernel lock. The grant is given back only after the kernel has shown, on a description of our
- * own, that nobody here holds the lock, at a moment after the last GO and with no GO unanswered.
- * `grants` counts the GOs, so that an observation which began before one of them is known to be
- * stale.
+ * Why it is safe. A program may believe that it holds the lock only after OK. OK is said only while the grant
+ * stands (`cur` held, no release sent) to a request that had its GO under this very grant and has taken the kernel
+ * lock. The grant is given back only after the kernel has shown, on a description of our own, that nobody here holds
+ * the lock, at a moment after the last GO and with no GO unanswered. `grants` counts the GOs, so that an observation
+ * which began before one of them is known to be stale.
  */
 #include <errno.h>
 #include <stdio.h>
