@@ -142,7 +142,8 @@ try {
     struct entry entry; /* to be put */
     char holder[ENTRY_NAME_MAX];
     char ask[SESSION_KEY_MAX]; /* "": none there */
-    struct loop_timer join;    /* the next reader's join_at */
+    struct loop_timer join;    /* the next reader's join_at, or again_at */
+    int64_t again_at;          /* loop_now: not before */
 };
 
 struct file {
@@ -194,8 +195,10 @@ struct file {
     struct watch *watch; /* of the blocker */
     char watched[ENTRY_NAME_MAX];
     uint64_t watched_agent;
-    int64_t watched_gone;             /* revision of its deletion; 0: not seen */
-    bool check_again;                 /* something happened while a check was under way */
+    int64_t watched_gone; /* revision of its deletion; 0: not seen */
+    int64_t asked_gone;   /* the check under way asks for the mark of this revision; 0: for none */
+    uint64_t asked_agent; /* and of this agent */
+    bool check_again;     /* something happened while a check was under way */
     struct predecessor *predecessors; /* in conflict and ahead at the last read */
     size_t n_predecessors, room;
     int64_t grace_until;   /* loop_now; 0: none */

@@ -107,7 +107,7 @@ static void swept(void *owner, enum etcd_outcome outcome, const struct etcd_repl
     loop_in(agent->loop, &agent->sweep, SWEEP_MS);
     if (outcome != ETCD_OK || !session_is_up(agent->session))
         return;
-    if (reply->lease_ttl <= 0) {
+    if (reply->lease_ttl < 0) { /* 0 is also less than a second */
         session_gone(agent->session, "etcd says that the lease is gone");
         return;
     }

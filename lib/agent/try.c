@@ -15,6 +15,8 @@
 
 #include "agent/agent.h"
 
+#define AGAIN_MS 10 /* for our own waiter to be promoted */
+
 static void send_try(struct file *file, enum try_state state)
 {
     file->try.state = state;
@@ -196,6 +198,7 @@ static void decide(struct file *file, const struct etcd_reply *reply,
     if (at != QUEUE_NONE &&
         ((file->next_entry.state != ENTRY_ABSENT && strcmp(name, file->next_entry.name) == 0) ||
          file->cur.state != ENTRY_ABSENT)) {
+        try->again_at = loop_now() + AGAIN_MS;
         entries_check(file); /* our own waiter has its turn: it is promoted, then we see */
         finish(file);
         queue_free(&queue);
@@ -358,6 +361,10 @@ void try_step(struct file *file)
     const struct request *request = first_try(file);
     if (try->state == TRY_WAIT && !request)
         finish(file); /* who asked is gone */
+    if (try->state == TRY_IDLE && loop_now() < try->again_at) {
+        loop_at(file->agent->loop, &try->join, try->again_at);
+        return;
+    }
     if (try->state != TRY_IDLE || file->cur.state != ENTRY_ABSENT || file->stopping ||
         file->open_error || !session_is_up(file->agent->session))
         return;

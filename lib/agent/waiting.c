@@ -40,11 +40,12 @@ static bool saw_it_go(const struct file *file, uint64_t agent)
     return agent == file->watched_agent && file->watched_gone && !file->no_history;
 }
 
-static void add_session_reads(const struct file *file, struct txn *txn)
+static void add_session_reads(struct file *file, struct txn *txn)
 {
     uint64_t agents[SESSIONS_MAX];
     char key[SESSION_KEY_MAX];
     size_t n = agents_ahead(file, agents, SESSIONS_MAX);
+    file->asked_gone = 0;
     if (n > SESSIONS_MAX) {
         snprintf(key, sizeof key, "%ssession/", file->agent->conf->root);
         txn_get_below(txn, TXN_THEN, key);
@@ -52,6 +53,8 @@ static void add_session_reads(const struct file *file, struct txn *txn)
     }
     for (size_t i = 0; i < n; i++) {
         if (saw_it_go(file, agents[i])) {
+            file->asked_gone = file->watched_gone;
+            file->asked_agent = agents[i];
             session_left_key_of(file->agent->conf, agents[i], key);
             txn_get_at(txn, TXN_THEN, key, file->watched_gone);
         } else {
@@ -71,7 +74,9 @@ static bool session_found(const struct file *file, const struct etcd_reply *repl
         if (agents[i] != agent)
             continue;
         const struct etcd_range *found = session_range(reply, 1 + i);
-        return found->n > 0 && (!saw_it_go(file, agent) || found->kvs[0].mod == file->watched_gone);
+        /* By what was asked, not by what has been seen since. */
+        bool is_mark = file->asked_gone && file->asked_agent == agent;
+        return found->n > 0 && (!is_mark || found->kvs[0].mod == file->asked_gone);
     }
     const struct etcd_range *all = session_range(reply, 1);
     for (size_t i = 0; i < all->n; i++) {
@@ -243,6 +248,9 @@ static void decide(struct file *file, const struct queue *queue, size_t at, int6
     struct loop *loop = file->agent->loop;
     size_t blocker = queue_blocker(queue, at, NULL);
     loop_in(loop, &file->recheck, RECHECK_MS);
+    if (blocker == QUEUE_NONE)
+        stop_watch(
+            file); /* nobody else is waited for: if cur is on its way out, its release looks here again */
     if (blocker != QUEUE_NONE) {
         if (join_if_due(file, queue, at, revision))
             return;

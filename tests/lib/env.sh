@@ -269,13 +269,6 @@ agents_died() {
     return 1
 }
 
-# The regular sweep deletes entries that the agent has lost track of. It is there for crashes; without
-# one such an entry is a fault, and has kept everybody waiting until the sweep came.
-agents_lost_track() {
-    [[ -z ${ENV_AGENTS_MAY_DIE:-} ]] || return 1
-    grep -hsm 3 'an entry on our lease that nobody needs' "$ENV_DIR"/[ab].log
-}
-
 # After every program has ended: agents leave cleanly and etcd is as empty as it was. Prints what is wrong.
 env_check() {
     local left
@@ -286,7 +279,6 @@ env_check() {
         return 1
     fi
     agents_died && return 1
-    agents_lost_track && return 1
     left=$(ctl get '' --from-key --keys-only | sed '/^$/d')
     if [[ -n $left ]]; then
         printf 'left in etcd: %s\n' "$(xargs <<<"$left")"

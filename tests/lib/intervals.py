@@ -77,6 +77,17 @@ def overlaps(intervals):
     return found
 
 
+def stalls(intervals, longest):
+    """(From when, how long), in ns, nobody held the lock for longer than that, though somebody always wants it."""
+    found = []
+    free_since = None
+    for now in sorted(intervals, key=lambda i: i.begin):
+        if free_since is not None and now.begin - free_since > longest:
+            found.append((free_since, now.begin - free_since))
+        free_since = max(free_since or 0, now.end)
+    return found
+
+
 def lost_increments(intervals, final):
     """What is wrong with the counter, as a list of sentences."""
     wrong = []

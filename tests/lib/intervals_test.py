@@ -2,7 +2,7 @@
 import os
 import tempfile
 
-from intervals import EXCLUSIVE, HEADER, RECORD, SHARED, Interval, Worker, lost_increments, overlaps, read_worker
+from intervals import EXCLUSIVE, HEADER, RECORD, SHARED, Interval, Worker, lost_increments, overlaps, read_worker, stalls
 
 
 def interval(mode, begin, end, value=0, certain=True):
@@ -27,6 +27,10 @@ for bad in (interval(EXCLUSIVE, 5, 6), interval(SHARED, 19, 21), interval(EXCLUS
     assert overlaps(one_after_the_other + [bad]), bad
 assert overlaps([interval(SHARED, 0, 100), interval(SHARED, 1, 2), interval(EXCLUSIVE, 50, 60)]), "hidden by a shorter one"
 assert overlaps([interval(EXCLUSIVE, 0, 10), interval(EXCLUSIVE, 5, 5)]) == [], "no time in it"
+
+assert stalls(one_after_the_other, 1) == []
+assert stalls(one_after_the_other + [interval(SHARED, 150, 160)], 99) == [(50, 100)]
+assert stalls([interval(SHARED, 0, 100), interval(SHARED, 10, 20), interval(EXCLUSIVE, 101, 102)], 5) == [], "still held"
 
 counted = [interval(EXCLUSIVE, i, i + 1, i + 1) for i in range(10)]
 assert lost_increments(counted, 10) == []

@@ -15,6 +15,7 @@ from intervals import Worker
 
 KILL_EVERY = 0.1  # s, and
 KILL_AFTER = 60  # acquisitions, so that a slow machine sees as many kills as a fast one
+STALL = 1_500_000_000  # ns; even a busy machine hands over in a tenth of that
 END_SECONDS = 20  # longest time for the last workers to notice SIGTERM
 
 
@@ -115,6 +116,8 @@ class Stress:
             interrupted += broken
         for before, now in intervals.overlaps(held)[:5]:
             self.problems.append(f"two holders at once: {before}; {now}")
+        for since, length in intervals.stalls(held, STALL)[:5]:
+            self.problems.append(f"nobody held the lock for {length // 1_000_000} ms from {since} ns on")
         with open(self.counter, "rb") as file:
             final = int.from_bytes(file.read(8), "little")
         self.problems += intervals.lost_increments(held, final)
