@@ -44,10 +44,10 @@ struct job {
 struct kernel_file {
     struct kernel *kernel;
     struct kernel_calls calls;
-    void *owner;      /* NULL: gone */
-    const char *path; /* to be found; NULL: path_fd is there from the start */
-    int path_fd;
-    int fd; /* of our own open file description; -1: none */
+    void *owner;         /* NULL: gone */
+    const char *path;    /* to be found; NULL: path_fd is there from the start */
+    _Atomic int path_fd; /* found by a thread, if it was not given */
+    int fd;              /* of our own open file description; -1: none */
     dev_t dev;
     ino_t ino;
     enum access_way way;

@@ -11,7 +11,7 @@ const char *__asan_default_options(void)
 
 const char *__tsan_default_options(void)
 {
-    return "log_path=" REPORTS;
+    return "atexit_sleep_ms=0:log_path=" REPORTS;
 }
 
 const char *__ubsan_default_options(void)
