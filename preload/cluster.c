@@ -71,8 +71,54 @@ static int fail_errno(struct call *call, const char *what, int err)
     return fail(call, &line);
 }
 
+static const char *op_name(unsigned op)
+{
+    static const char *const names[] = {
+        [WIRE_ACQUIRE] = "ACQUIRE", [WIRE_LOCKED] = "LOCKED",
+        [WIRE_BUSY] = "BUSY",       [WIRE_ERROR] = "ERROR",
+        [WIRE_DROPPED] = "DROPPED", [WIRE_DOWNGRADED] = "DOWNGRADED",
+        [WIRE_GO] = "GO",           [WIRE_OK] = "OK",
+        [WIRE_REVOKED] = "REVOKED", [WIRE_WOULDBLOCK] = "WOULDBLOCK",
+        [WIRE_DROP] = "DROP",       [WIRE_UNMAPPED] = "UNMAPPED",
+        [WIRE_AGAIN] = "AGAIN",     [WIRE_FAILED] = "FAILED",
+    };
+    return op < sizeof names / sizeof *names && names[op] ? names[op] : "?";
+}
+
+/* ETCDFLOCK_DEBUG=1: each message of the conversation. */
+static void trace(const char *who, unsigned op)
+{
+    struct say line;
+    if (!guest_get()->debug)
+        return;
+    say_start(&line);
+    say_text(&line, who);
+    say_text(&line, op_name(op));
+    say_debug(&line);
+}
+
+static void trace_call(const struct call *call, const char *what, int result)
+{
+    struct say line;
+    if (!guest_get()->debug)
+        return;
+    say_start(&line);
+    say_text(&line, "flock(");
+    say_number(&line, call->fd);
+    say_text(&line, call->mode == WIRE_SH ? ", LOCK_SH" : ", LOCK_EX");
+    say_text(&line, call->nb ? "|LOCK_NB) on " : ") on ");
+    say_text(&line, call->path);
+    say_text(&line, what);
+    if (result < 0) {
+        say_text(&line, "error ");
+        say_number(&line, -result);
+    }
+    say_debug(&line);
+}
+
 static int answer(int link, enum wire_op op, int err)
 {
+    trace("  library: ", op);
     struct wire_msg msg;
     wire_init(&msg, op);
     msg.err = err;
@@ -102,6 +148,7 @@ enum { HAVE_LOCK = 2 };
 static int obey(struct call *call, int link, const struct wire_msg *msg)
 {
     call->progress = true;
+    trace("  agent: ", msg->op);
     switch (msg->op) {
     case WIRE_GO:
         return take_kernel_lock(call, link);
@@ -147,6 +194,7 @@ static int converse(struct call *call, int link, enum wire_mode held)
     msg.flags = call->nb ? WIRE_NB : 0;
     msg.err = call->fd;
     msg.path_hash = call->path_hash;
+    trace("  library: ", msg.op);
     int err = link_send(link, &msg, call->fd);
     while (!err) {
         err = link_receive(link, &msg);
@@ -180,14 +228,15 @@ static int downgrade(struct call *call)
     msg.mode = WIRE_SH;
     msg.path_hash = call->path_hash;
     msg.err = call->fd;
+    trace("  library: ", msg.op);
     err = link_send(link, &msg, call->fd);
-    while (!err) {
-        err = link_receive(link, &msg);
-        if (err == -EINTR)
-            err = 0;
-        else
-            break;
+    if (!err) {
+        do
+            err = link_receive(link, &msg);
+        while (err == -EINTR);
     }
+    if (!err)
+        trace("  agent: ", msg.op);
     link_close(link);
     if (err)
         return err;
@@ -223,6 +272,38 @@ static int attempt(struct call *call)
     return err;
 }
 
+static int take(struct call *call)
+{
+    long flags = guest_call(SYS_fcntl, call->fd, F_GETFL);
+    if (flags < 0 || (flags & O_PATH))
+        return -EBADF;
+    for (int deaths = 0;;) {
+        call->progress = false;
+        int result = attempt(call);
+        switch (result) {
+        case HAVE_LOCK:
+            return 0;
+        case TRY_AGAIN:
+            deaths = 0;
+            break;
+        case -ECONNRESET: /* the agent died or was just leaving */
+            deaths = call->progress ? 1 : deaths + 1;
+            if (deaths > ATTEMPTS_MAX)
+                return fail_errno(call,
+                                  "the agent (etcdflockd) keeps dying, see its log: ", result);
+            break;
+        case -EAGAIN: /* also EWOULDBLOCK, which the agent's word gives */
+            return result;
+        case -EINTR:
+        case -ENOLCK:
+        case -EBADF:
+            return result;
+        default:
+            return fail_errno(call, "the conversation with the agent failed: ", result);
+        }
+    }
+}
+
 int cluster_flock(int fd, int operation, const char *path, uint64_t path_hash)
 {
     struct call call = {
@@ -233,34 +314,10 @@ int cluster_flock(int fd, int operation, const char *path, uint64_t path_hash)
         .path = path,
         .path_hash = path_hash,
     };
-    long flags = guest_call(SYS_fcntl, fd, F_GETFL);
-    if (flags < 0 || (flags & O_PATH))
-        return -EBADF;
-    for (int deaths = 0;;) {
-        call.progress = false;
-        int result = attempt(&call);
-        switch (result) {
-        case HAVE_LOCK:
-            return 0;
-        case TRY_AGAIN:
-            deaths = 0;
-            break;
-        case -ECONNRESET: /* the agent died or was just leaving */
-            deaths = call.progress ? 1 : deaths + 1;
-            if (deaths > ATTEMPTS_MAX)
-                return fail_errno(&call,
-                                  "the agent (etcdflockd) keeps dying, see its log: ", result);
-            break;
-        case -EAGAIN: /* also EWOULDBLOCK, which the agent's word gives */
-            return result;
-        case -EINTR:
-        case -ENOLCK:
-        case -EBADF:
-            return result;
-        default:
-            return fail_errno(&call, "the conversation with the agent failed: ", result);
-        }
-    }
+    trace_call(&call, "", 0);
+    int result = take(&call);
+    trace_call(&call, result ? ": " : ": locked", result);
+    return result;
 }
 
 int cluster_no_config(const char *name, int err)
