@@ -17,8 +17,13 @@
 #define LOOK_MS  250 /* between two looks at the file's date */
 #define TEXT_MAX (1024UL * 1024)
 
-struct version {
+/* What tells one version of the file from another. */
+struct stamp {
     uint64_t dev, ino, size, mtime_ns, ctime_ns;
+};
+
+struct version {
+    struct stamp stamp;
     size_t mapped; /* bytes of the mapping */
     size_t len;
     char text[];
@@ -31,12 +36,19 @@ static uint64_t nanoseconds(struct timespec t)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+static struct stamp stamp_of(const struct stat *st)
+{
+    return (struct stamp){.dev = st->st_dev,
+                          .ino = st->st_ino,
+                          .size = (uint64_t)st->st_size,
+                          .mtime_ns = nanoseconds(st->st_mtim),
+                          .ctime_ns = nanoseconds(st->st_ctim)};
+}
+
 static bool same_version(const struct version *version, const struct stat *st)
 {
-    return version->dev == st->st_dev && version->ino == st->st_ino &&
-           version->size == (uint64_t)st->st_size &&
-           version->mtime_ns == nanoseconds(st->st_mtim) &&
-           version->ctime_ns == nanoseconds(st->st_ctim);
+    struct stamp stamp = stamp_of(st);
+    return memcmp(&version->stamp, &stamp, sizeof stamp) == 0;
 }
 
 static int read_version(int fd, const struct stat *st, struct version **out)
@@ -52,15 +64,10 @@ static int read_version(int fd, const struct stat *st, struct version **out)
     if (memory == MAP_FAILED)
         return -ENOMEM;
     struct version *version = memory;
-    *version = (struct version){.dev = st->st_dev,
-                                .ino = st->st_ino,
-                                .size = (uint64_t)st->st_size,
-                                .mtime_ns = nanoseconds(st->st_mtim),
-                                .ctime_ns = nanoseconds(st->st_ctim),
-                                .mapped = mapped};
-    while (version->len < version->size) {
-        long got =
-            guest_call(SYS_read, fd, version->text + version->len, version->size - version->len);
+    *version = (struct version){.stamp = stamp_of(st), .mapped = mapped};
+    size_t size = version->stamp.size;
+    while (version->len < size) {
+        long got = guest_call(SYS_read, fd, version->text + version->len, size - version->len);
         if (got == -EINTR)
             continue;
         if (got < 0) {
@@ -120,9 +127,8 @@ uint64_t mapping_generation(void)
     uint64_t moment = ((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000) / LOOK_MS + 1;
     if (atomic_load_explicit(&looked_at, memory_order_acquire) != moment) {
         if (stat(guest_get()->config, &st) == 0) {
-            const uint64_t stamp[] = {st.st_dev, st.st_ino, (uint64_t)st.st_size,
-                                      nanoseconds(st.st_mtim), nanoseconds(st.st_ctim)};
-            atomic_store_explicit(&generation, wire_hash((const char *)stamp, sizeof stamp),
+            struct stamp stamp = stamp_of(&st);
+            atomic_store_explicit(&generation, wire_hash((const char *)&stamp, sizeof stamp),
                                   memory_order_relaxed);
         }
         atomic_store_explicit(&looked_at, moment, memory_order_release);

@@ -75,7 +75,6 @@ struct request {
     int64_t
         join_at; /* a reader that still waits then joins readers elsewhere, past those who wait */
     pid_t pid;
-    uid_t uid;
     int fd; /* its number in the program */
     char command[ENTRY_TEXT_MAX];
 };
@@ -169,8 +168,7 @@ struct file {
                         last one is stale */
     uint64_t line_grants, test_grants, turn_grants;
     int64_t test_at; /* loop_now, when the test under way began */
-    int line_error;
-    bool renamed; /* said in the log */
+    bool renamed;    /* said in the log */
     struct loop_timer line_retry;
 
     /* cluster side */
@@ -290,6 +288,8 @@ void file_free(struct file *file);
 void file_add(struct file *file, struct request *request);
 void file_remove(struct file *file, struct request *request);
 void file_heard(struct request *request, const struct wire_msg *msg);
+/* All who wait to read are served under the present shared grant. */
+void file_let_readers_through(struct file *file);
 void file_fail_waiting(struct file *file, const char *why);
 /* Says GO, unless a revoked request is still to undo its lock on the same open file description. */
 void file_go(struct request *request);

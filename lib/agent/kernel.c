@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -18,6 +17,7 @@
 #include <unistd.h>
 
 #include "agent/holders.h"
+#include "agent/state.h"
 
 #define THREADS_MAX  512 /* more lines than that are polled */
 #define THREAD_STACK (128 * 1024)
@@ -61,19 +61,13 @@ struct kernel {
     pthread_cond_t work;
     struct job *todo, **todo_end;
     struct job *done, **done_end;
-    unsigned threads, idle;
+    unsigned threads, idle, waiting; /* `waiting`: jobs in todo */
     /* Lines that are polled, by the one thread that does that. */
     struct job *polled;
     pthread_cond_t poll_work;
 };
 
 /* ---- in the threads ---- */
-
-static bool is_network_magic(unsigned long magic)
-{
-    return magic == NFS_SUPER_MAGIC || magic == SMB_SUPER_MAGIC || magic == CIFS_SUPER_MAGIC ||
-           magic == SMB2_SUPER_MAGIC;
-}
 
 static int open_way(struct kernel_file *file)
 {
@@ -95,7 +89,7 @@ static int open_way(struct kernel_file *file)
             continue;
         file->fd = fd;
         file->way = WAY_LINE;
-        if (fstatfs(fd, &fs) == 0 && is_network_magic((unsigned long)fs.f_type & 0xffffffffUL))
+        if (fstatfs(fd, &fs) == 0 && state_is_network(&fs))
             file->way = WAY_POLL;
         return 0;
     }
@@ -239,6 +233,7 @@ static void *worker(void *argument)
         }
         struct job *job = kernel->todo;
         kernel->todo = job->next;
+        kernel->waiting--;
         if (!kernel->todo)
             kernel->todo_end = &kernel->todo;
         /* A line may block for ever: only with another thread left for everything else. */
@@ -258,10 +253,7 @@ static void give_job(struct kernel *kernel, struct job *job)
     pthread_mutex_lock(&kernel->mutex);
     *kernel->todo_end = job;
     kernel->todo_end = &job->next;
-    unsigned waiting = 0;
-    for (struct job *at = kernel->todo; at; at = at->next)
-        waiting++;
-    if (waiting > kernel->idle)
+    if (++kernel->waiting > kernel->idle)
         (void)one_more(kernel);
     pthread_cond_signal(&kernel->work);
     pthread_mutex_unlock(&kernel->mutex);

@@ -105,7 +105,6 @@ void file_freed(void *owner, int err)
 {
     struct file *file = owner;
     file->line_on = false;
-    file->line_error = err;
     if (err) {
         log_line("%s: cannot wait for its lock in the kernel: %s", file->path, strerror(-err));
         loop_in(file->agent->loop, &file->line_retry, 1000);

@@ -242,6 +242,14 @@ void file_heard(struct request *request, const struct wire_msg *msg)
     file_poke(file);
 }
 
+void file_let_readers_through(struct file *file)
+{
+    for (struct request *r = file->first; r; r = r->next) {
+        if (r->state == REQUEST_WAITING && !r->nb && r->mode == ENTRY_SH)
+            r->looked = r->through = true;
+    }
+}
+
 void file_fail_waiting(struct file *file, const char *why)
 {
     struct request *next;

@@ -279,7 +279,6 @@ static void accept_one(struct agent *agent, int fd)
     }
     request->agent = agent;
     request->pid = peer.pid;
-    request->uid = peer.uid;
     request->connection = (struct loop_fd){.fd = fd, .ready = heard, .owner = request};
     request->process =
         (struct loop_fd){.fd = peer.pid > 0 ? (int)syscall(SYS_pidfd_open, peer.pid, 0) : -1,

@@ -33,6 +33,13 @@ static void read_boot_id(char out[40])
     close(fd);
 }
 
+bool state_is_network(const struct statfs *fs)
+{
+    unsigned long magic = (unsigned long)fs->f_type & 0xffffffffUL;
+    return magic == NFS_SUPER_MAGIC || magic == SMB_SUPER_MAGIC || magic == CIFS_SUPER_MAGIC ||
+           magic == SMB2_SUPER_MAGIC;
+}
+
 static int make_one(const char *path, char *why, size_t why_size)
 {
     struct statfs fs;
@@ -53,9 +60,7 @@ static int make_one(const char *path, char *why, size_t why_size)
     }
     int err = fstatfs(fd, &fs) < 0 ? -errno : 0;
     close(fd);
-    unsigned long magic = (unsigned long)fs.f_type & 0xffffffffUL;
-    if (!err && (magic == NFS_SUPER_MAGIC || magic == SMB_SUPER_MAGIC ||
-                 magic == CIFS_SUPER_MAGIC || magic == SMB2_SUPER_MAGIC)) {
+    if (!err && state_is_network(&fs)) {
         snprintf(why, why_size,
                  "the runtime directory %s is on a network file system; set ETCDFLOCK_RUNDIR to a "
                  "local one",

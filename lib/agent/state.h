@@ -14,6 +14,10 @@
  * network file system. 0, or a negative errno and *why. */
 int state_make_dir(const char *base, const char *dir, char *why, size_t why_size);
 
+/* A file system that other hosts see too? */
+struct statfs;
+bool state_is_network(const struct statfs *fs);
+
 /* Takes the lock that makes one agent of many. Returns its descriptor, or -EWOULDBLOCK if another
  * has it, or a negative errno. */
 int state_lock(const char *dir);

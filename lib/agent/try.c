@@ -102,10 +102,8 @@ static void succeed(struct file *file, int64_t create, int64_t mod, bool joined)
         return;
     }
     entries_hold(file, &entry);
-    for (struct request *r = file->first; try->for_reader && r; r = r->next) {
-        if (r->state == REQUEST_WAITING && !r->nb && r->mode == ENTRY_SH)
-            r->looked = r->through = true;
-    }
+    if (try->for_reader)
+        file_let_readers_through(file);
     finish(file);
 }
 

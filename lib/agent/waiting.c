@@ -86,8 +86,8 @@ static bool session_found(const struct file *file, const struct etcd_reply *repl
     return false;
 }
 
-/* A predecessor that vanished together with its session has lost its lease: its host needs time to
- * stop its holders. */
+/* A predecessor that vanished together with its session has lost its lease, and one that vanished without its agent's
+ * mark was deleted by somebody: its host needs time to stop its holders. */
 static void look_for_losses(struct file *file, const struct etcd_reply *reply,
                             const struct queue *queue)
 {
@@ -99,8 +99,7 @@ static void look_for_losses(struct file *file, const struct etcd_reply *reply,
             continue;
         file->grace_until = loop_now() + LEASE_GRACE_MS;
         log_line("%s: a host ahead of us has lost its lease or its entry; waiting %d ms for it to "
-                 "stop its "
-                 "programs",
+                 "stop its programs",
                  file->key, LEASE_GRACE_MS);
     }
 }
@@ -153,6 +152,13 @@ static void stop_watch(struct file *file)
     file->watched_gone = 0;
 }
 
+/* There is no waiting entry any more. */
+static void drop_next(struct file *file)
+{
+    memset(&file->next_entry, 0, sizeof file->next_entry);
+    stop_watch(file);
+}
+
 static void watch_entry(struct file *file, const struct queue_entry *entry)
 {
     static const struct watch_calls calls = {.ready = blocker_ready, .event = blocker_changed};
@@ -201,22 +207,11 @@ static void serve_first(struct file *file)
 static void promote(struct file *file)
 {
     entries_hold(file, &file->next_entry);
-    memset(&file->next_entry, 0, sizeof file->next_entry);
-    stop_watch(file);
+    drop_next(file);
     file->n_predecessors = 0;
     file->grace_until = 0;
     loop_cancel(file->agent->loop, &file->recheck);
     serve_first(file);
-}
-
-/* Readers of this host are there already and this reader may be one of them: no entry of its own is
- * needed. */
-static void serve_under_cur(struct file *file)
-{
-    for (struct request *r = file->first; r; r = r->next) {
-        if (r->state == REQUEST_WAITING && !r->nb && r->mode == ENTRY_SH)
-            r->looked = r->through = true;
-    }
 }
 
 /* ---- the decision ---- */
@@ -248,9 +243,9 @@ static void decide(struct file *file, const struct queue *queue, size_t at, int6
     struct loop *loop = file->agent->loop;
     size_t blocker = queue_blocker(queue, at, NULL);
     loop_in(loop, &file->recheck, RECHECK_MS);
+    /* With nobody else to wait for: if cur is on its way out, its release looks here again. */
     if (blocker == QUEUE_NONE)
-        stop_watch(
-            file); /* nobody else is waited for: if cur is on its way out, its release looks here again */
+        stop_watch(file);
     if (blocker != QUEUE_NONE) {
         if (join_if_due(file, queue, at, revision))
             return;
@@ -268,7 +263,7 @@ static void decide(struct file *file, const struct queue *queue, size_t at, int6
     } else if (file->cur.state == ENTRY_ABSENT && !file->stopping) {
         promote(file);
     } else if (file->cur.state == ENTRY_HELD && file->next_entry.mode == ENTRY_SH) {
-        serve_under_cur(file);
+        file_let_readers_through(file); /* they need no entry of their own */
     } else if (file->stopping) {
         loop_in(loop, &file->recheck, 50);
     }
@@ -283,8 +278,7 @@ static void evaluate(struct file *file, const struct etcd_reply *reply,
     size_t at = queue_find(&queue, file->next_entry.name);
     if (at == QUEUE_NONE) {
         /* Deleted by somebody (an operator): its requests queue again, at the end. */
-        memset(&file->next_entry, 0, sizeof file->next_entry);
-        stop_watch(file);
+        drop_next(file);
     } else {
         file->read_revision = reply->revision;
         file->next_entry.placed = true;
@@ -367,13 +361,11 @@ void next_done(struct session_txn *self, enum session_result result, const struc
     bool again = file->check_again;
     file->check_again = false;
     if (result == SESSION_LOST) {
-        memset(&file->next_entry, 0, sizeof file->next_entry);
-        stop_watch(file);
+        drop_next(file);
     } else if (result == SESSION_REFUSED) {
         refused(file, why);
     } else if (file->next_op == NEXT_CANCEL) {
-        memset(&file->next_entry, 0, sizeof file->next_entry);
-        stop_watch(file);
+        drop_next(file);
         loop_cancel(file->agent->loop, &file->recheck);
     } else if (file->next_op == NEXT_ENQUEUE) {
         evaluate(file, reply, session_range(reply, reply->succeeded ? 1 : 0), false);
@@ -388,8 +380,7 @@ void next_done(struct session_txn *self, enum session_result result, const struc
     } else if (reply->succeeded) {
         evaluate(file, reply, session_range(reply, 0), true);
     } else {
-        memset(&file->next_entry, 0, sizeof file->next_entry);
-        stop_watch(file);
+        drop_next(file);
     }
     again = again || file->check_again;
     file->check_again = false;

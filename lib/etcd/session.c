@@ -143,7 +143,6 @@ static void txn_answered(void *owner, enum etcd_outcome outcome, const struct et
         break;
     case ETCD_UNKNOWN:
         if (!txn->read_only) {
-            txn->unknown = true;
             session->phase = PHASE_RECOVERING;
             break;
         }
@@ -165,7 +164,6 @@ static void send_now(struct session_txn *txn)
     txn->build(txn, &text);
     if (!txn->read_only)
         session->writes++;
-    txn->sent_at = loop_now();
     txn->request = etcd_post(session->client, "/v3/kv/txn", txn_text(&text), TXN_TIMEOUT_MS,
                              txn_answered, txn);
     txn_free(&text);
@@ -188,7 +186,6 @@ void session_send(struct session *session, struct session_txn *txn)
         txn->next->previous = txn;
     session->first = txn;
     txn->queued = true;
-    txn->unknown = false;
     txn->attempts = 0;
     txn->request = NULL;
     txn->later = (struct loop_timer){.fire = send_again, .owner = txn};
@@ -203,7 +200,6 @@ void session_resume(struct session *session)
         next = txn->next;
         if (txn->request || txn->later.place)
             continue;
-        txn->unknown = false;
         send_now(txn);
     }
 }
@@ -235,6 +231,19 @@ void session_fail_all(struct session *session)
 
 /* ---- the new nonce after a write of unknown outcome ---- */
 
+bool session_take_nonce(struct session *session, const struct etcd_reply *reply)
+{
+    const struct etcd_range *there = etcd_reply_range(reply, 0);
+    bool replaced = reply->succeeded ||
+                    (there->n == 1 && strcmp(there->kvs[0].value, session->state.nonce[1]) == 0);
+    if (!replaced)
+        return false;
+    memcpy(session->state.nonce[0], session->state.nonce[1], sizeof session->state.nonce[0]);
+    session->state.nonce[1][0] = '\0';
+    session->calls.changed(session->owner, &session->state);
+    return true;
+}
+
 static void nonce_answered(void *owner, enum etcd_outcome outcome, const struct etcd_reply *reply,
                            const char *why)
 {
@@ -245,16 +254,10 @@ static void nonce_answered(void *owner, enum etcd_outcome outcome, const struct 
         loop_in(session->loop, &session->retry, etcd_backoff(session->attempts++));
         return;
     }
-    const struct etcd_range *there = etcd_reply_range(reply, 0);
-    bool replaced = reply->succeeded ||
-                    (there->n == 1 && strcmp(there->kvs[0].value, session->state.nonce[1]) == 0);
-    if (!replaced) {
+    if (!session_take_nonce(session, reply)) {
         session_lose(session, "the session key was deleted or replaced");
         return;
     }
-    memcpy(session->state.nonce[0], session->state.nonce[1], sizeof session->state.nonce[0]);
-    session->state.nonce[1][0] = '\0';
-    session->calls.changed(session->owner, &session->state);
     session->attempts = 0;
     session->phase = PHASE_UP;
     session_resume(session);

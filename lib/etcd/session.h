@@ -101,8 +101,7 @@ struct session_txn {
     struct etcd_request *request; /* under way */
     struct loop_timer later;
     unsigned attempts;
-    bool queued, unknown;
-    int64_t sent_at;
+    bool queued;
 };
 
 void session_send(struct session *session, struct session_txn *txn);

@@ -273,17 +273,11 @@ static void adopt_answered(void *owner, enum etcd_outcome outcome, const struct 
         loop_in(session->loop, &session->retry, etcd_backoff(session->attempts++));
         return;
     }
-    const struct etcd_range *there = etcd_reply_range(reply, 0);
-    bool replaced = reply->succeeded ||
-                    (there->n == 1 && strcmp(there->kvs[0].value, session->state.nonce[1]) == 0);
-    if (!replaced) {
+    if (!session_take_nonce(session, reply)) {
         session->phase = PHASE_UP;
         session_lose(session, "the session of the agent before this one is gone");
         return;
     }
-    memcpy(session->state.nonce[0], session->state.nonce[1], sizeof session->state.nonce[0]);
-    session->state.nonce[1][0] = '\0';
-    session->calls.changed(session->owner, &session->state);
     session->asked_at = loop_now();
     session->request = etcd_post(session->client, "/v3/lease/keepalive",
                                  lease_body(session->state.lease, 0, false), OPEN_TIMEOUT_MS,

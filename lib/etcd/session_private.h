@@ -41,6 +41,8 @@ void session_lose(struct session *session, const char *why);
 void session_fail_all(struct session *session);
 void session_resume(struct session *session);
 void session_recover(struct session *session);
+/* The answer to session_replace_nonce: takes the new nonce over and stores it. False: the session is not ours any more. */
+bool session_take_nonce(struct session *session, const struct etcd_reply *reply);
 void session_replace_nonce(struct session *session, etcd_done *done);
 
 #endif
