@@ -94,6 +94,17 @@ testNoDescriptorIsLeft() {
     agent_end dead
 }
 
+# The call, each message, the result; and not a word of it without the variable.
+testTraceSaysWhatHappens() {
+    local file trace
+    file=$(file_of a traced)
+    touch "$file"
+    trace=$(on a env ETCDFLOCK_DEBUG=1 flock -n "$file" true 2>&1 | sed 's/^etcdflock: *//')
+    assertEquals "flock(3, LOCK_EX|LOCK_NB) on $file|library: ACQUIRE|agent: GO|library: LOCKED|agent: OK|flock(3, LOCK_EX|LOCK_NB) on $file: locked" \
+        "$(paste -sd'|' <<<"$trace")"
+    assertEquals '' "$(on a flock -n "$file" true 2>&1)"
+}
+
 testNoWordsInTheProgramsFiles() {
     local expected='stderr: ENOLCK nothing: ENOLCK data: ENOLCK pipe: ENOLCK silence socket: ENOLCK silence'
     host_add mute "$ENDPOINT" 5
